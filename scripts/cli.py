@@ -1,0 +1,52 @@
+"""The `sacbe` command: one module of this folder per subcommand, imported when it is called."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from trust.errors import ConfigurationError, SacbeError
+
+COMMANDS = {
+    "sandbox": "run a whole ecosystem on this machine",
+    "node": "run an institution's node, apply its services",
+    "registry": "run the central operator's registry",
+    "adapter": "serve a database as an information system",
+    "key": "create keys, certificate requests; import certificates",
+    "verify": "judge signed containers offline",
+    "conf": "judge a global configuration",
+    "bench": "measure exchanges through two nodes",
+    "testca": "run a certification authority for tests",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 is success, 1 a negative answer, 2 bad usage or unusable input."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="sacbe", description=__doc__)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for name, meaning in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=meaning, description=meaning.capitalize())
+        if name == chosen:
+            module = importlib.import_module(f"scripts.{name}")
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    parsed = parser.parse_args(words)
+    try:
+        return int(parsed.run(parsed))
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except SacbeError as error:
+        print(f"sacbe {parsed.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
