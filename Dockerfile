@@ -1,9 +1,10 @@
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
-COPY requirements/uv.txt requirements/runtime.txt requirements/
-RUN python -m venv /opt/sacbe \
-    && /opt/sacbe/bin/pip install --no-cache-dir --require-hashes -r requirements/uv.txt \
-    && VIRTUAL_ENV=/opt/sacbe /opt/sacbe/bin/uv pip sync --require-hashes --compile-bytecode \
+COPY requirements/setup.txt requirements/runtime.txt requirements/
+RUN python -m venv /opt/build \
+    && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/setup.txt \
+    && python -m venv --without-pip /opt/sacbe \
+    && VIRTUAL_ENV=/opt/sacbe /opt/build/bin/uv pip sync --require-hashes --compile-bytecode \
         requirements/runtime.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY trust trust
@@ -12,7 +13,8 @@ COPY node node
 COPY adapters adapters
 COPY config config
 COPY scripts scripts
-RUN /opt/sacbe/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation .
+RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation -w /wheels . \
+    && VIRTUAL_ENV=/opt/sacbe /opt/build/bin/uv pip install --no-deps --compile-bytecode /wheels/*.whl
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /var/lib/sacbe --create-home sacbe
