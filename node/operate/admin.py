@@ -1,0 +1,43 @@
+"""The operator's port: metrics and health. Everything else that administrators need comes here."""
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from node.operate.health import Health
+from node.operate.metrics import NodeMetrics
+
+_HIDDEN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class AdminPages:
+    """Answers `GET /metrics`, `/health/live` and `/health/ready`."""
+
+    def __init__(self, metrics: NodeMetrics, health: Health) -> None:
+        self._metrics = metrics
+        self._health = health
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method not in ("GET", "HEAD"):
+            return web.Response(status=405, text="Only GET\n", headers={"Allow": "GET, HEAD"})
+        match request.path:
+            case "/metrics":
+                page = generate_latest(self._metrics.registry)
+                return web.Response(
+                    body=page, headers={**_HIDDEN, "Content-Type": CONTENT_TYPE_LATEST}
+                )
+            case "/health/live":
+                return _json(200, {"live": True})
+            case "/health/ready":
+                found = await self._health.readiness()
+                status = 200 if found.ready else 503
+                return _json(status, {"ready": found.ready, "reasons": dict(found.reasons)})
+        return web.Response(status=404, text="There is nothing here\n")
+
+
+def _json(status: int, value: object) -> web.Response:
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(value),
+        headers={**_HIDDEN, "Content-Type": "application/json"},
+    )
