@@ -158,6 +158,16 @@ def check_path(
     intermediate must be a CA (basicConstraints, keyCertSign where it has a keyUsage). Signatures
     with SHA-1 and RSA keys under 2048 bits are refused. Code `cannot_create_cert_path`.
     """
+    return find_path(leaf, intermediates, anchor, at)[0]
+
+
+def find_path(
+    leaf: x509.Certificate,
+    intermediates: Sequence[x509.Certificate],
+    anchor: x509.Certificate,
+    at: datetime,
+) -> tuple[Check, tuple[x509.Certificate, ...]]:
+    """As `check_path`, with the path: the leaf first, without the anchor; empty if none is."""
     if len(intermediates) > MAX_CHAIN - 2:
         return _no_path(leaf, f"{len(intermediates)} intermediate certificates are too many")
     if leaf == anchor:
@@ -180,9 +190,8 @@ def check_path(
     for certificate in chain[:-1]:
         if not valid_at(certificate, at):
             return _no_path(leaf, _out_of_dates(certificate, at))
-    return passed(
-        "certificate_path", f"{describe(leaf)} is certified by {describe(anchor)} as of {at}"
-    )
+    text = f"{describe(leaf)} is certified by {describe(anchor)} as of {at}"
+    return passed("certificate_path", text), tuple(chain[:-1])
 
 
 def _within(at: datetime, anchor: x509.Certificate) -> datetime:
@@ -220,9 +229,9 @@ def _out_of_dates(certificate: x509.Certificate, at: datetime) -> str:
     return f"{describe(certificate)} is valid from {first} to {last}, judged at {at}"
 
 
-def _no_path(leaf: x509.Certificate, why: str) -> Check:
+def _no_path(leaf: x509.Certificate, why: str) -> tuple[Check, tuple[()]]:
     text = f"No valid certificate path from {describe(leaf)} to an approved CA: {why}"
-    return failed("certificate_path", "cannot_create_cert_path", text)
+    return failed("certificate_path", "cannot_create_cert_path", text), ()
 
 
 def issuing_chain(
