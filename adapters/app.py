@@ -16,10 +16,10 @@ import msgspec
 from aiohttp import web
 
 from adapters.openapi import describe
-from adapters.queries import BadParameter, Query, QueryMethod, problems_of, read_values
+from adapters.queries import BadParameter, Query, QueryMethod, read_values
 from adapters.sql import Column, QueryTimeout, SqlSource
-from trust.errors import ConfigurationError, ConfigurationProblem, StorageError
-from trust.settings import required, setting
+from trust.errors import StorageError
+from trust.settings import ListenPort, required, setting
 
 log = logging.getLogger("sacbe.adapter")
 
@@ -46,20 +46,8 @@ class AdapterSettings:
     database: DatabaseSettings = required("the database that is asked")
     query: tuple[Query, ...] = required("the named queries")
     host: str = setting("127.0.0.1", "address to listen on")
-    port: int = setting(9000, "port to listen on")
+    port: ListenPort = setting(9000, "port to listen on")
     version: str = setting("1", "version of the API description")
-
-
-def check_settings(settings: AdapterSettings, file: str) -> None:
-    """Raise ConfigurationError with everything that the queries alone show to be wrong."""
-    problems = [
-        ConfigurationProblem(file, 0, problem, "queries whose parameters and paths fit")
-        for problem in problems_of(settings.query)
-    ]
-    if not settings.query:
-        problems.append(ConfigurationProblem(file, 0, "no [[query]]", "at least one query"))
-    if problems:
-        raise ConfigurationError(problems)
 
 
 async def open_source(settings: AdapterSettings, dsn: str) -> SqlSource:

@@ -6,14 +6,15 @@ are left alone.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
-from trust.settings import required, setting
+from trust.settings import Bounds, SettingProblem, required, setting
 
 MAX_TEXT = 4096
 
@@ -55,7 +56,7 @@ class Parameter:
     name: str = required("as it stands in the SQL behind a colon, and in path or query")
     type: ParameterType = setting(ParameterType.TEXT, "how its text is read")
     required: bool = setting(True, "an absent optional parameter is NULL in the SQL")
-    max_length: int = setting(MAX_TEXT, "characters, for text")
+    max_length: Annotated[int, Bounds(1, 1_000_000)] = setting(MAX_TEXT, "characters, for text")
     description: str = setting("", "for the API description")
 
 
@@ -69,7 +70,7 @@ class Query:
     method: QueryMethod = setting(QueryMethod.GET, "GET, or POST with a JSON object")
     parameters: tuple[Parameter, ...] = setting((), "what callers give")
     single: bool = setting(False, "answer one object, 404 when there is none")
-    max_rows: int = setting(1000, "rows at the most in one answer")
+    max_rows: Annotated[int, Bounds(1, 100_000)] = setting(1000, "rows at the most in one answer")
     summary: str = setting("", "for the API description")
 
     @property
@@ -108,45 +109,51 @@ def positional(sql: str) -> PositionalSql:
     return PositionalSql(_SQL_TOKEN.sub(number, sql), tuple(names))
 
 
-def problems_of(queries: Sequence[Query]) -> list[str]:
+def problems_of(queries: Sequence[Query]) -> list[SettingProblem]:
     """Everything that is wrong in a set of queries, before a database is asked."""
-    found = []
+    found: list[SettingProblem] = []
+    if not queries:
+        found.append(SettingProblem((), "no [[query]]", "at least one named query"))
     addresses: set[tuple[QueryMethod, str]] = set()
     names: set[str] = set()
-    for query in queries:
-        found += [f"query '{query.name}': {problem}" for problem in _problems(query)]
+    for index, query in enumerate(queries):
+        place = ("query", index)
+        found += [
+            SettingProblem((*place, key), f"query '{query.name}': {text}", expected)
+            for key, text, expected in _problems(query)
+        ]
         address = (query.method, _PATH_PARAMETER.sub("{}", query.path))
         if address in addresses:
-            found.append(f"query '{query.name}': {query.method} {query.path} is declared twice")
+            text = f"{query.method} {query.path} a second time"
+            found.append(SettingProblem((*place, "path"), text, "one query per address"))
         if query.name in names:
-            found.append(f"query '{query.name}': the name is declared twice")
+            text = f"the name '{query.name}' a second time"
+            found.append(SettingProblem((*place, "name"), text, "a name of its own"))
         addresses.add(address)
         names.add(query.name)
     return found
 
 
-def _problems(query: Query) -> list[str]:
-    found = []
+def _problems(query: Query) -> Iterator[tuple[str, str, str]]:
+    """Key, what is wrong and what was expected, for one query."""
     if not _PATH.fullmatch(query.path):
-        found.append(f"path '{query.path}' is no absolute path of plain segments and {{names}}")
+        yield "path", f"path '{query.path}'", "an absolute path of plain segments and {names}"
     declared = [parameter.name for parameter in query.parameters]
     used = positional(query.sql).names
-    found += [f"parameter '{name}' is declared twice" for name in _repeated(declared)]
-    found += [f"':{name}' in the SQL is not declared" for name in used if name not in declared]
-    found += [f"parameter '{name}' is not used in the SQL" for name in declared if name not in used]
-    found += [
-        f"'{{{name}}}' in the path is not declared"
-        for name in query.path_parameters
-        if name not in declared
-    ]
-    found += [
-        f"parameter '{parameter.name}' stands in the path and can't be optional"
-        for parameter in query.parameters
-        if parameter.name in query.path_parameters and not parameter.required
-    ]
-    if not 1 <= query.max_rows <= 100_000:
-        found.append(f"max_rows is {query.max_rows}, expected 1 to 100000")
-    return found
+    for name in _repeated(declared):
+        yield "parameters", f"parameter '{name}' is declared twice", "one declaration"
+    for name in used:
+        if name not in declared:
+            yield "sql", f"':{name}' is not declared", f"a parameter named '{name}'"
+    for name in sorted(set(declared)):
+        if name not in used:
+            yield "parameters", f"parameter '{name}' is not used", f"':{name}' in the SQL"
+    for name in query.path_parameters:
+        if name not in declared:
+            yield "path", f"'{{{name}}}' is not declared", f"a parameter named '{name}'"
+    for parameter in query.parameters:
+        if parameter.name in query.path_parameters and not parameter.required:
+            yield "parameters", f"'{parameter.name}' is optional", "required, as part of the path"
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

@@ -72,6 +72,9 @@ class SqlSource:
         rows = tuple(dict(record) for record in records[:limit])
         return Rows(rows, more=len(records) > limit)
 
+    async def close(self) -> None:
+        await self._pool.close()
+
     async def reachable(self) -> bool:
         try:
             async with self._pool.acquire(timeout=2) as connection:

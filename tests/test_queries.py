@@ -65,26 +65,30 @@ def test_all_problems_are_named_at_once() -> None:
             Parameter(name="unused"),
             Parameter(name="unused"),
         ),
-        max_rows=0,
     )
-    problems = "\n".join(problems_of([query, query]))
+    problems = problems_of([query, query])
+    texts = "\n".join(problem.found for problem in problems)
     for expected in (
-        "':undeclared' in the SQL is not declared",
+        "':undeclared' is not declared",
         "'unused' is not used",
         "'unused' is declared twice",
-        "'{missing}' in the path is not declared",
-        "'opt' stands in the path and can't be optional",
-        "max_rows is 0",
-        "/x/{missing}/{opt} is declared twice",
-        "the name is declared twice",
+        "'{missing}' is not declared",
+        "'opt' is optional",
+        "GET /x/{missing}/{opt} a second time",
+        "the name 'bad' a second time",
     ):
-        assert expected in problems
+        assert expected in texts
+    assert {problem.path[:2] for problem in problems} == {("query", 0), ("query", 1)}
+
+
+def test_no_query_at_all_is_a_problem() -> None:
+    assert [problem.found for problem in problems_of([])] == ["no [[query]]"]
 
 
 @pytest.mark.parametrize("path", ["persons", "/a b", "/a//b", "/{1}", "/a/", "/a?b"])
 def test_a_path_that_is_none_is_a_problem(path: str) -> None:
     query = Query(name="q", path=path, sql="SELECT 1")
-    assert any("is no absolute path" in problem for problem in problems_of([query]))
+    assert [problem.found for problem in problems_of([query])] == [f"query 'q': path '{path}'"]
 
 
 def test_a_good_query_has_no_problem() -> None:

@@ -1,0 +1,46 @@
+"""Serve a database as an information system."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from adapters.app import AdapterSettings, build_app, open_source
+from adapters.queries import problems_of
+from config.settings import load_settings
+from scripts.service import log_to_stderr, run_service, run_until_stopped
+from trust.secrets import read_secret
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    run_parser = actions.add_parser("run", help="serve the queries of a declaration")
+    run_parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = load_settings(
+        AdapterSettings,
+        arguments.config,
+        environment=os.environ,
+        check=lambda read: problems_of(read.query),
+    )
+    log_to_stderr()
+    return run_service(_serve(settings))
+
+
+async def _serve(settings: AdapterSettings) -> int:
+    source = await open_source(settings, read_secret(settings.database.dsn_file).decode())
+    app = await build_app(settings, source)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        print(f"{settings.title}: http://{settings.host}:{settings.port}", file=sys.stderr)
+        await run_until_stopped()
+    finally:
+        await runner.cleanup()
+        await source.close()
+    return 0

@@ -1,0 +1,49 @@
+"""What every long-running command shares: the event loop, the log, the end by signal."""
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import uvloop
+
+
+class LineFormatter(logging.Formatter):
+    """One line per event: time in UTC, level, logger, then `key=value` pairs or a sentence."""
+
+    converter = time.gmtime
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", self.converter(record.created))
+        return f"{moment}.{int(record.msecs):03d}Z"
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("\r", "\\r").replace("\n", "\\n")
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """Send all logs to standard error, where service managers collect them."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def run_service(main: Coroutine[Any, Any, int]) -> int:
+    """Run a service on uvloop until it ends by itself or by SIGTERM or SIGINT."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+async def run_until_stopped() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()
