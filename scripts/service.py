@@ -14,13 +14,11 @@ import uvloop
 class LineFormatter(logging.Formatter):
     """One line per event: time in UTC, level, logger, then `key=value` pairs or a sentence."""
 
-    converter = time.gmtime
-
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", self.converter(record.created))
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         return f"{moment}.{int(record.msecs):03d}Z"
 
     def format(self, record: logging.LogRecord) -> str:
