@@ -18,6 +18,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from trust.certificates import check_readable, describe, has_extended_usage
+from trust.derwalk import first_sequence
 from trust.errors import MalformedMessage
 from trust.globalconf import GlobalConf
 from trust.names import responder_name, subject_name
@@ -145,49 +146,26 @@ def response_facts(raw: bytes) -> OcspFacts:
     return parse_ocsp_response(raw).facts
 
 
-_SEQUENCE = 0x30
-
-
-def _elements(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Tag, start, content start and end of each DER element in `data`, which must be sound."""
-    start = 0
-    while start < len(data):
-        length = data[start + 1]
-        content = start + 2
-        if length & 0x80:
-            size = length & 0x7F
-            length = int.from_bytes(data[content : content + size], "big")
-            content += size
-        yield data[start], start, content, content + length
-        start = content + length
-
-
-def _first_inside(data: bytes) -> bytes:
-    """The content of the first SEQUENCE among the elements of `data`."""
-    for tag, _start, content, end in _elements(data):
-        if tag == _SEQUENCE:
-            return data[content:end]
-    raise ValueError("it is not built as a basic OCSP response")
-
-
 def first_cert_id(response_data: bytes) -> bytes:
-    """The DER of the first SingleResponse's CertID, out of a ResponseData that parsed before.
+    """The DER of the first SingleResponse's CertID, out of a ResponseData.
 
     The library compares CertIDs field by field; the protocol compares their bytes, where an
     absent parameter differs from a NULL one.
     """
-    single = _first_inside(_first_inside(_first_inside(response_data)))
-    _tag, start, _content, end = next(_elements(single))
-    return single[start:end]
+    return _down(response_data, 4)  # ResponseData → responses → SingleResponse → CertID
 
 
 def cert_id_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bytes:
     """The CertID that a response for the certificate must begin with."""
-    request = build_ocsp_request(certificate, issuer)
     # OCSPRequest → TBSRequest → requestList → Request → CertID
-    single = _first_inside(_first_inside(_first_inside(_first_inside(request))))
-    _tag, start, _content, end = next(_elements(single))
-    return single[start:end]
+    return _down(build_ocsp_request(certificate, issuer), 5)
+
+
+def _down(data: bytes, levels: int) -> bytes:
+    """The bytes of the first SEQUENCE so many levels deep; raises ValueError."""
+    for _ in range(levels - 1):
+        data = first_sequence(data).content
+    return first_sequence(data).raw
 
 
 def check_ocsp(
