@@ -37,6 +37,7 @@ class ConfigurationSource:
 class OcspResponder:
     url: str
     certificate: x509.Certificate | None  # listed: authorised without being issued by the CA
+    cost_type: str | None = None  # FREE, PAID or UNDEFINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class ApprovedTsa:
     name: str
     url: str
     certificate: x509.Certificate
+    cost_type: str | None = None  # FREE, PAID or UNDEFINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +224,10 @@ class GlobalConf:
         verify_next_update: whether an OCSP response past its nextUpdate is refused (optional
             part NEXTUPDATE of the own instance; true without it).
         ocsp_fetch_interval_seconds: optional part FETCHINTERVAL.
+        monitoring_client: optional part MONITORING: who, besides the owner of a node, may ask it
+            for its environment data.
+        skipped: what was there and is not believed, with the reason: an instance, or a part as
+            `INSTANCE/IDENTIFIER`.
         number: grows with every replacement in this process; keys caches.
     """
 
@@ -230,6 +236,8 @@ class GlobalConf:
     verify_next_update: bool = True
     ocsp_fetch_interval_seconds: int = DEFAULT_OCSP_FETCH_INTERVAL_SECONDS
     number: int = 0
+    monitoring_client: ClientId | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def own(self) -> InstanceConf:
