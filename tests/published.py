@@ -50,6 +50,11 @@ def _signer(instance: str, kind: str, name: str) -> Identity:
     return _pki(instance).certify(label, "ca", issuer=None, label=label)
 
 
+@cache
+def _auth(instance: str) -> Identity:
+    return _pki(instance).auth(ServerId(ClientId(instance, "GOV", "1"), "SS1"))
+
+
 @dataclass
 class Publisher:
     """One instance's publisher; `address` is the host (and port) that it says it has."""
@@ -93,7 +98,7 @@ class Publisher:
         member = ClientId(self.instance, "GOV", "1")
         server = self.pki.server(
             ServerId(member, "SS1"),
-            self.pki.auth(ServerId(member, "SS1")),
+            _auth(self.instance),
             clients=[ClientId(self.instance, "GOV", "1", "portal")],
         )
         members = {

@@ -158,13 +158,16 @@ def _matched(
     """Pair each child with its field, in order; what follows an open structure is left alone."""
     fields = structure.of_version(version)
     position = 0
+    matched = False  # whether the field at the position has been met
     for child in _elements(element):
         ahead = range(position, len(fields))
         match = next((i for i in ahead if fields[i].name == child.tag), None)
-        if match is not None:
-            position = match
+        opened = _may_be_anything(structure, version, fields[position + 1 :])
+        repeated = matched and match == position and fields[position].most == 1
+        if match is not None and not (opened and repeated):
+            position, matched = match, True
             yield child, fields[match]
-        elif _may_be_anything(structure, version, fields[position + 1 :]):
+        elif opened:
             position = len(fields)
         else:
             raise _unexpected(child, element, structure, version)
