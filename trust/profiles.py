@@ -200,6 +200,15 @@ _READERS: dict[str, Callable[[_Subject, str], _MemberParts]] = {
 PROFILES = frozenset(_READERS)
 
 
+def profile_named(short: str) -> str:
+    """The full class name for `Basic`, `Ejbca`, `FiVRK` …; raises MalformedMessage."""
+    for profile in PROFILES:
+        name = profile.removeprefix(_PACKAGE).removesuffix("CertificateProfileInfoProvider")
+        if short.lower() == name.lower() or short == profile:
+            return profile
+    raise MalformedMessage(f"Unknown certificate profile '{short}'", "invalid_request")
+
+
 def member_of(certificate: x509.Certificate, profile: str, expected_instance: str) -> ClientId:
     """Read from a signing certificate which member it was issued to.
 
