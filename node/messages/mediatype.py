@@ -1,0 +1,75 @@
+"""Media types as they stand in Content-Type fields, of HTTP and of parts."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from trust.errors import MalformedMessage
+
+MULTIPART_MIXED = "multipart/mixed"
+MULTIPART_RELATED = "multipart/related"
+TEXT_XML = "text/xml"
+XOP_XML = "application/xop+xml"
+OCSP_RESPONSE = "application/ocsp-response"
+REST_REQUEST = "application/x-road-rest-request"
+REST_RESPONSE = "application/x-road-rest-response"
+REST_BODY = "application/x-road-rest-body"
+HASH_CHAIN_RESULT = "application/hash-chain-result"
+HASH_CHAIN = "application/hash-chain"
+SIGNATURE = "signature/bdoc-1.0/ts"
+
+_MAX_LENGTH = 8192
+_PARAMETER = re.compile(
+    r";[ \t]*"
+    r"(?:([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*=[ \t]*"
+    r'(?:"((?:[^"\\]|\\.)*)"|([^;"]*)))?[ \t]*'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """A base type and its parameters, both names in lower case; the first of two repeats wins.
+
+    `signature/bdoc-1.0/ts` is one of the protocol's own, so a base type may have two slashes.
+    """
+
+    base: str
+    parameters: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, value: str) -> Self:
+        """Read a Content-Type value, or raise MalformedMessage (`invalid_content_type`)."""
+        base, semicolon, rest = value.partition(";")
+        base = base.strip(" \t").lower()
+        if not base or len(value) > _MAX_LENGTH:
+            raise MalformedMessage(f"Invalid content type: {value[:80]}", "invalid_content_type")
+        parameters: dict[str, str] = {}
+        at = 0
+        rest = semicolon + rest
+        while at < len(rest):
+            match = _PARAMETER.match(rest, at)
+            if match is None:
+                raise MalformedMessage(
+                    f"Invalid content type: {value[:80]}", "invalid_content_type"
+                )
+            name, quoted, plain = match.groups()
+            if name is not None:
+                text = plain.strip(" \t") if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+                parameters.setdefault(name.lower(), text)
+            at = match.end()
+        return cls(base, parameters)
+
+    def boundary(self) -> str:
+        """The boundary of a multipart type, or MalformedMessage when it names none."""
+        found = self.parameters.get("boundary", "")
+        if not found:
+            raise MalformedMessage(
+                "Multipart content type is missing required boundary", "invalid_content_type"
+            )
+        return found
+
+
+def mixed(boundary: str) -> str:
+    """The content type of a transport message and of the attachments nested in one."""
+    return f"{MULTIPART_MIXED}; charset=UTF-8; boundary={boundary}"
