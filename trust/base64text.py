@@ -2,8 +2,6 @@
 
 import binascii
 
-_WHITE_SPACE = dict.fromkeys(map(ord, " \t\r\n"))
-
 
 def decode_base64(text: str | None) -> bytes:
     """Decode base64 with or without white space between; raises ValueError for anything else.
@@ -11,7 +9,7 @@ def decode_base64(text: str | None) -> bytes:
     Refused besides foreign characters: missing padding, and unused bits that are not zero, so that
     bytes have one spelling and a changed character is always seen.
     """
-    plain = (text or "").translate(_WHITE_SPACE).encode("ascii")
+    plain = (text or "").encode("ascii").translate(None, b" \t\r\n")
     data = binascii.a2b_base64(plain, strict_mode=True)
     if binascii.b2a_base64(data, newline=False) != plain:
         raise ValueError("not the canonical base64 of its bytes")

@@ -10,11 +10,12 @@ Source: signatures.md 5; X-Road 7.8 HashChainBuilder.java, HashChainVerifier.jav
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Self
 
 from lxml import etree
 
 from trust.base64text import encode_base64
-from trust.digests import SHA512_URI, digest
+from trust.digests import SHA512_URI, digest, sha512
 from trust.errors import EvidenceRejected, MalformedMessage
 from trust.hashchain_files import (
     HASH_CHAIN_NAMESPACE,
@@ -41,6 +42,10 @@ class PartDigest:
     name: str  # `/message.xml`, `/attachment1`
     digest: bytes
     algorithm: str = SHA512_URI
+
+    @classmethod
+    def of(cls, name: str, data: bytes) -> Self:
+        return cls(name, sha512(data))
 
 
 # --- making ---------------------------------------------------------------------------------------
