@@ -12,6 +12,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from trust.certificates import is_auth_certificate, parse_certificate
+from trust.confparts import NEWEST_VERSION, check_part, parse_anchor
 from trust.errors import ConfigurationError, ConfigurationProblem, MalformedMessage
 from trust.ids import MAX_PART_LENGTH, ClientId, suspicious
 from trust.names import subject_name
@@ -211,10 +212,17 @@ def _groups(records: RegistryRecords) -> Problems:
 def _federation(records: RegistryRecords) -> Problems:
     names = [record.instance for record in records.federation]
     yield from _twice("federation", "anchor_file", names)
-    for index, name in enumerate(names):
-        if name == records.instance.instance:
-            place = ("federation", index, "anchor_file")
+    for index, record in enumerate(records.federation):
+        place = ("federation", index, "anchor_file")
+        if record.instance == records.instance.instance:
             yield SettingProblem(place, "the anchor of this instance", "one of another instance")
+        try:
+            anchored = parse_anchor(record.anchor).instance
+        except MalformedMessage as error:
+            yield SettingProblem(place, error.text, "a configuration anchor")
+            continue
+        if anchored != record.instance:
+            yield SettingProblem(place, f"an anchor of '{anchored}'", f"one of '{record.instance}'")
 
 
 def _parts(records: RegistryRecords) -> Problems:
@@ -231,6 +239,11 @@ def _parts(records: RegistryRecords) -> Problems:
         if len(part.content) > MAX_PART_BYTES:
             found = f"{len(part.content)} bytes"
             yield SettingProblem((*place, "file"), found, f"at most {MAX_PART_BYTES} bytes")
+            continue
+        try:
+            check_part(part.identifier, part.content, NEWEST_VERSION)
+        except MalformedMessage as error:
+            yield SettingProblem((*place, "file"), error.text, f"a part {part.identifier}")
 
 
 def _twice(place: str | Place, key: str | None, names: Sequence[object]) -> Problems:
