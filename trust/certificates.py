@@ -32,6 +32,16 @@ MAX_CERTIFICATE_BYTES = 64 * 1024
 MAX_CHAIN = 10  # certificates from the end entity to the anchor, both included
 _PEM_START = b"-----BEGIN CERTIFICATE-----"
 
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises for a certificate, or a part of one, that it can't read."""
+
 
 def parse_certificate(data: bytes) -> x509.Certificate:
     """Read one certificate from DER or PEM; text may stand before the PEM block.
@@ -44,7 +54,7 @@ def parse_certificate(data: bytes) -> x509.Certificate:
     try:
         certificate = _load(data)
         check_readable(certificate)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise _unreadable(str(error) or type(error).__name__) from error
     return certificate
 
@@ -57,7 +67,7 @@ def _load(data: bytes) -> x509.Certificate:
 
 
 def check_readable(certificate: x509.Certificate) -> None:
-    """Read every lazily parsed field; raises ValueError or UnsupportedAlgorithm for a bad one."""
+    """Read every lazily parsed field; raises one of UNREADABLE for a bad one."""
     subject_name(certificate)
     issuer_name(certificate)
     certificate.public_key()
@@ -94,14 +104,14 @@ def self_issued(certificate: x509.Certificate) -> bool:
 def _key_usage(certificate: x509.Certificate) -> x509.KeyUsage | None:
     try:
         return certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return None
 
 
 def has_extended_usage(certificate: x509.Certificate, usage: x509.ObjectIdentifier) -> bool:
     try:
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return False
     return usage in usages
 
@@ -135,7 +145,7 @@ def ocsp_url(certificate: x509.Certificate) -> str | None:
     """The OCSP responder that the certificate itself names (authorityInfoAccess)."""
     try:
         access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return None
     for description in access.value:
         location = description.access_location
@@ -185,7 +195,7 @@ def find_path(
             .build_client_verifier()
         )
         chain = verifier.verify(leaf, list(intermediates)).chain
-    except (VerificationError, ValueError, UnsupportedAlgorithm) as error:
+    except (VerificationError, *UNREADABLE) as error:
         return _no_path(leaf, _reason(leaf, at, error))
     for certificate in chain[:-1]:
         if not valid_at(certificate, at):

@@ -24,7 +24,9 @@ def issuer_name(certificate: x509.Certificate) -> x509.Name:
 
 
 def build_name(attributes: Sequence[tuple[x509.ObjectIdentifier, str]]) -> x509.Name:
-    """A name of single-valued RDNs in the order given; raises ValueError for an empty value."""
+    """A name of single-valued RDNs in the order given; raises ValueError naming empty values."""
+    if empty := [oid for oid, value in attributes if not value]:
+        raise ValueError(", ".join(oid._name for oid in empty))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return x509.Name(

@@ -225,7 +225,7 @@ def member_of(certificate: x509.Certificate, profile: str, expected_instance: st
         raise EvidenceRejected(f"Unknown certificate profile '{profile}'", "internal_error")
     try:
         name = subject_name(certificate)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         text = f"Certificate subject name can't be read: {error}"
         raise EvidenceRejected(text, "incorrect_certificate") from error
     parts = reader(_Subject(name), expected_instance)

@@ -134,6 +134,5 @@ def _proposal(fields: _Fields, dns_name: str | None) -> SubjectProposal:
     try:
         return SubjectProposal(build_name(fields), dns_name)
     except ValueError as error:
-        empty = ", ".join(oid._name for oid, value in fields if not value)
-        text = f"A certificate request needs a value for: {empty or error}"
+        text = f"A certificate request needs a value for: {error}"
         raise MalformedMessage(text, "cert_validation") from error
