@@ -101,7 +101,7 @@ async def build_app(settings: AdapterSettings, source: SqlSource) -> web.Applica
     app.router.add_get("/health/live", live)
     app.router.add_get("/health/ready", ready)
     for query in settings.query:
-        app.router.add_route(query.method.value, query.path, QueryHandler(source, query))
+        app.router.add_route(query.method.value, query.path, QueryHandler(source, query).answer)
     return app
 
 
@@ -112,7 +112,7 @@ class QueryHandler:
         self._source = source
         self._query = query
 
-    async def __call__(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
         try:
             values = read_values(self._query, await self._given(request))
             rows = await self._source.run(self._query, values)
