@@ -11,7 +11,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from scripts.issuing import Identity
-from trust.derwalk import Element, elements
+from trust.asn1 import (
+    GENERALIZED_TIME,
+    INTEGER,
+    OBJECT_IDENTIFIER,
+    OCTET_STRING,
+    SEQUENCE,
+    SET,
+    Element,
+    parse_element,
+    parse_oid,
+)
 from trust.names import issuer_name
 
 _POLICY = "1.3.6.1.4.1.99999.1.1"
@@ -26,8 +36,9 @@ _ECDSA_SHA256 = "1.2.840.10045.4.3.2"
 _RSA_SHA256 = "1.2.840.113549.1.1.11"
 _DIGEST_SIZES = {_SHA256: 32, "2.16.840.1.101.3.4.2.2": 48, "2.16.840.1.101.3.4.2.3": 64}
 
-_INTEGER, _OCTETS, _OID, _BOOLEAN = 0x02, 0x04, 0x06, 0x01
-_SEQUENCE, _SET, _UTC_TIME, _GENERALIZED = 0x30, 0x31, 0x17, 0x18
+_BOOLEAN = 0x01
+_UTF8_STRING = 0x0C
+_UTC_TIME = 0x17
 _EXPLICIT_0 = 0xA0
 
 
@@ -40,7 +51,7 @@ def encode(tag: int, *contents: bytes) -> bytes:
 
 
 def encode_integer(value: int) -> bytes:
-    return encode(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    return encode(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
 
 
 def encode_oid(dotted: str) -> bytes:
@@ -51,11 +62,11 @@ def encode_oid(dotted: str) -> bytes:
         while arc := arc >> 7:
             septets.append(arc & 0x7F | 0x80)
         content += bytes(reversed(septets))
-    return encode(_OID, bytes(content))
+    return encode(OBJECT_IDENTIFIER, bytes(content))
 
 
 def _encode_set(*members: bytes) -> bytes:
-    return encode(_SET, *sorted(members))
+    return encode(SET, *sorted(members))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +86,23 @@ class TimestampRequest:
     @classmethod
     def parse(cls, raw: bytes) -> "TimestampRequest":
         """Read a TimeStampReq; raises ValueError for broken DER and unknown digests."""
-        outer = list(elements(raw))
-        if len(outer) != 1 or outer[0].tag != _SEQUENCE:
-            raise ValueError("no time-stamp request")
-        version, imprint, *options = elements(outer[0].content)
-        if version.raw != encode_integer(1) or imprint.tag != _SEQUENCE:
+        version, imprint, *options = parse_element(raw, SEQUENCE).children()
+        if version.raw != encode_integer(1) or imprint.tag != SEQUENCE:
             raise ValueError("no time-stamp request of version 1")
         _check_imprint(imprint)
-        nonce = next((option.raw for option in options if option.tag == _INTEGER), b"")
+        nonce = next((option.raw for option in options if option.tag == INTEGER), b"")
         wants = any(option.tag == _BOOLEAN and option.content == b"\xff" for option in options)
         return cls(imprint.raw, nonce, wants)
 
 
 def _check_imprint(imprint: Element) -> None:
-    algorithm, value = elements(imprint.content)
-    oid = next(elements(algorithm.content))
-    for dotted, size in _DIGEST_SIZES.items():
-        if oid.raw == encode_oid(dotted):
-            if value.tag != _OCTETS or len(value.content) != size:
-                raise ValueError("an imprint of the wrong size")
-            return
-    raise ValueError("an imprint with a digest that isn't SHA-2")
+    algorithm, value = imprint.children()
+    oid, *_parameters = algorithm.children()
+    size = _DIGEST_SIZES.get(parse_oid(oid))
+    if size is None:
+        raise ValueError("an imprint with a digest that isn't SHA-2")
+    if len(value.need(OCTET_STRING).content) != size:
+        raise ValueError("an imprint of the wrong size")
 
 
 def build_imprint_request(
@@ -103,14 +110,14 @@ def build_imprint_request(
 ) -> bytes:
     """A TimeStampReq for SHA-512 of the data, as a node sends it (no nonce, no certificate)."""
     imprint = encode(
-        _SEQUENCE,
+        SEQUENCE,
         _algorithm("2.16.840.1.101.3.4.2.3"),
-        encode(_OCTETS, hashlib.sha512(data).digest()),
+        encode(OCTET_STRING, hashlib.sha512(data).digest()),
     )
     options = b"" if nonce is None else encode_integer(nonce)
     if certificate:
         options += encode(_BOOLEAN, b"\xff")
-    return encode(_SEQUENCE, encode_integer(1), imprint, options)
+    return encode(SEQUENCE, encode_integer(1), imprint, options)
 
 
 def build_timestamp_reply(
@@ -118,13 +125,13 @@ def build_timestamp_reply(
 ) -> bytes:
     """A TimeStampResp with status granted."""
     token = build_timestamp_token(request, tsa, serial, at)
-    return encode(_SEQUENCE, encode(_SEQUENCE, encode_integer(0)), token)
+    return encode(SEQUENCE, encode(SEQUENCE, encode_integer(0)), token)
 
 
 def build_rejection(text: str) -> bytes:
     """A TimeStampResp with status rejection and a sentence."""
-    words = encode(_SEQUENCE, encode(0x0C, text.encode()))
-    return encode(_SEQUENCE, encode(_SEQUENCE, encode_integer(2), words))
+    words = encode(SEQUENCE, encode(_UTF8_STRING, text.encode()))
+    return encode(SEQUENCE, encode(SEQUENCE, encode_integer(2), words))
 
 
 def build_timestamp_token(
@@ -133,70 +140,72 @@ def build_timestamp_token(
     """The token alone: CMS SignedData over a TSTInfo, the certificate inside if asked for."""
     info = _tst_info(request, serial, at)
     attributes = _signed_attributes(info, tsa, at)
-    signature = _sign(tsa, encode(_SET, attributes))
+    signature = _sign(tsa, encode(SET, attributes))
     certificates = encode(_EXPLICIT_0, tsa.der) if request.wants_certificate else b""
-    content = encode(_SEQUENCE, encode_oid(_TST_INFO), encode(_EXPLICIT_0, encode(_OCTETS, info)))
+    content = encode(
+        SEQUENCE, encode_oid(_TST_INFO), encode(_EXPLICIT_0, encode(OCTET_STRING, info))
+    )
     signer = encode(
-        _SEQUENCE,
+        SEQUENCE,
         encode_integer(1),
         encode(
-            _SEQUENCE,
+            SEQUENCE,
             issuer_name(tsa.certificate).public_bytes(),
             encode_integer(tsa.certificate.serial_number),
         ),
         _algorithm(_SHA256),
         encode(_EXPLICIT_0, attributes),
         _signature_algorithm(tsa),
-        encode(_OCTETS, signature),
+        encode(OCTET_STRING, signature),
     )
     signed_data = encode(
-        _SEQUENCE,
+        SEQUENCE,
         encode_integer(3),
         _encode_set(_algorithm(_SHA256)),
         content,
         certificates,
         _encode_set(signer),
     )
-    return encode(_SEQUENCE, encode_oid(_SIGNED_DATA), encode(_EXPLICIT_0, signed_data))
+    return encode(SEQUENCE, encode_oid(_SIGNED_DATA), encode(_EXPLICIT_0, signed_data))
 
 
 def _tst_info(request: TimestampRequest, serial: int, at: datetime) -> bytes:
     return encode(
-        _SEQUENCE,
+        SEQUENCE,
         encode_integer(1),
         encode_oid(_POLICY),
         request.imprint,
         encode_integer(serial),
-        encode(_GENERALIZED, at.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode()),
+        encode(GENERALIZED_TIME, at.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode()),
         request.nonce,
     )
 
 
 def _signed_attributes(info: bytes, tsa: Identity, at: datetime) -> bytes:
     """The signed attributes in DER order, without the tag of the SET."""
-    certificate_id = encode(_SEQUENCE, encode(_OCTETS, hashlib.sha256(tsa.der).digest()))
+    certificate_id = encode(SEQUENCE, encode(OCTET_STRING, hashlib.sha256(tsa.der).digest()))
     utc_time = at.astimezone(UTC).strftime("%y%m%d%H%M%SZ").encode()
     attributes = (
         _attribute(_CONTENT_TYPE, encode_oid(_TST_INFO)),
         _attribute(_SIGNING_TIME, encode(_UTC_TIME, utc_time)),
-        _attribute(_MESSAGE_DIGEST, encode(_OCTETS, hashlib.sha256(info).digest())),
-        _attribute(_SIGNING_CERTIFICATE_V2, encode(_SEQUENCE, encode(_SEQUENCE, certificate_id))),
+        _attribute(_MESSAGE_DIGEST, encode(OCTET_STRING, hashlib.sha256(info).digest())),
+        _attribute(_SIGNING_CERTIFICATE_V2, encode(SEQUENCE, encode(SEQUENCE, certificate_id))),
     )
     return b"".join(sorted(attributes))
 
 
 def _attribute(oid: str, value: bytes) -> bytes:
-    return encode(_SEQUENCE, encode_oid(oid), _encode_set(value))
+    return encode(SEQUENCE, encode_oid(oid), _encode_set(value))
 
 
 def _algorithm(oid: str) -> bytes:
-    return encode(_SEQUENCE, encode_oid(oid), b"\x05\x00")
+    return encode(SEQUENCE, encode_oid(oid), b"\x05\x00")
 
 
 def _signature_algorithm(tsa: Identity) -> bytes:
     if isinstance(tsa.key.private_key, rsa.RSAPrivateKey):
         return _algorithm(_RSA_SHA256)
-    return encode(_SEQUENCE, encode_oid(_ECDSA_SHA256))
+    return encode(SEQUENCE, encode_oid(_ECDSA_SHA256))
 
 
 def _sign(tsa: Identity, data: bytes) -> bytes:

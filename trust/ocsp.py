@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from trust.certificates import check_readable, describe, has_extended_usage
-from trust.derwalk import first_sequence
+from trust.asn1 import SEQUENCE, parse_element
+from trust.certificates import UNREADABLE, check_readable, describe, has_extended_usage
 from trust.errors import MalformedMessage
 from trust.globalconf import GlobalConf
 from trust.names import responder_name, subject_name
@@ -98,7 +98,7 @@ def parse_ocsp_response(raw: bytes) -> OcspResponse:
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             raise _unreadable(f"the responder answered {response.response_status.name}")
         return _read(raw, response)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise _unreadable(str(error) or type(error).__name__) from error
 
 
@@ -163,9 +163,14 @@ def cert_id_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bytes
 
 def _down(data: bytes, levels: int) -> bytes:
     """The bytes of the first SEQUENCE so many levels deep; raises ValueError."""
+    element = parse_element(data, SEQUENCE)
     for _ in range(levels - 1):
-        data = first_sequence(data).content
-    return first_sequence(data).raw
+        inside = (child for child in element.children() if child.tag == SEQUENCE)
+        found = next(inside, None)
+        if found is None:
+            raise ValueError("it is not built as OCSP prescribes")
+        element = found
+    return element.raw
 
 
 def check_ocsp(
@@ -304,7 +309,7 @@ def _listed(
 def _issued_by(signer: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         signer.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
 
