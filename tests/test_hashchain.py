@@ -295,6 +295,22 @@ def test_a_transform_is_refused_unless_asked_for() -> None:
     assert caught.value.code == "malformed_hash_chain"
 
 
+def test_a_transform_of_what_is_no_xml_is_refused() -> None:
+    """Only reached where transforms are allowed at all."""
+    transforms = (
+        '<d:Transforms><d:Transform Algorithm="http://www.w3.org/TR/2001/REC-xml-c14n-20010315"/>'
+        "</d:Transforms>"
+    )
+    data = f'<DataRef URI="/message.xml">{transforms}{VALUE}</DataRef>'
+    chain = f'{HEAD}<HashStep id="A">{data}</HashStep></HashChain>'.encode()
+    result = build_hash_chains([[MESSAGE, BODY]], result_uri="/c.xml#A").result
+    with pytest.raises(EvidenceRejected, match="can't be canonicalised") as caught:
+        verify_hash_chain(
+            result, {"/c.xml": chain}, LOADED, lambda _: b"no XML", allow_transforms=True
+        )
+    assert caught.value.code == "invalid_hash_chain_ref"
+
+
 HEAD = (
     '<HashChain xmlns="http://cyber.ee/hashchain" xmlns:d="http://www.w3.org/2000/09/xmldsig#">'
     f'<DefaultDigestMethod Algorithm="{SHA512_URI}"/>'
