@@ -145,10 +145,8 @@ class KeyStore:
         member = check_import(certificate, entry.use, conf, at, local_members)
         pem = certificate.public_bytes(Encoding.PEM)
         write_file(self._path(entry.id, "cert.pem"), pem)
-        kept = self._keep(replace(entry, member=member))
         remove_file(self._path(entry.id, "csr.pem"))
-        self.reload()
-        return kept
+        return self._keep(replace(entry, member=member))
 
     def set_active(self, key_id: str, active: bool) -> KeyEntry:
         """Let a key be used, or keep it from being used, from the next choice on."""
