@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -174,7 +174,7 @@ class ConfigurationKeys:
                 )
         except DATABASE_ERRORS as error:
             raise _unreadable(error) from error
-        return key
+        return replace(key, active=True)
 
     async def delete(self, key_id: str) -> ConfigurationKey:
         """Withdraw a key that does not sign, and remove its file; anchors that name only it die."""

@@ -33,6 +33,7 @@ from trust.settings import Bounds, setting
 
 _LOG = logging.getLogger(__name__)
 _PARTS_KEPT = timedelta(seconds=600)  # at least, after the directory that named them was replaced
+_RETRY = timedelta(seconds=5)
 
 Validity = Annotated[timedelta, Bounds(timedelta(minutes=1), timedelta(days=1))]
 Interval = Annotated[timedelta, Bounds(timedelta(seconds=1), timedelta(hours=1))]
@@ -131,7 +132,8 @@ class Publisher:
         return None
 
     async def run(self) -> None:
-        """Publish in every interval until cancelled; a failed round is logged and passes."""
+        """Publish in every interval until cancelled; a failed round is logged and tried again."""
+        interval = self._settings.interval
         while True:
             try:
                 await self.publish()
@@ -139,7 +141,8 @@ class Publisher:
                 _LOG.warning("No new configuration was published: %s", error)
             except Exception:  # noqa: BLE001 - a defect must not end publishing for good
                 _LOG.exception("No new configuration was published")
-            await asyncio.sleep(self._settings.interval.total_seconds())
+            pause = interval if self.last_error is None else min(interval, _RETRY)
+            await asyncio.sleep(pause.total_seconds())
 
     async def publish(self) -> Generation:
         """Make one generation and switch to it; raises SacbeError and leaves the one before."""

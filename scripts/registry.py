@@ -1,0 +1,173 @@
+"""Run the central operator's registry."""
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from config.settings import load_settings
+from scripts.databases import database_address
+from scripts.service import log_to_stderr, run_service, run_until_stopped
+from trust.configuration_keys import ConfigurationKey, anchor_of
+from trust.confparts import anchor_fingerprint
+from trust.confpublish import build_anchor
+from trust.declaration import RegistryDeclaration
+from trust.declaration_files import declaration_problems, load_records
+from trust.errors import StorageError
+from trust.keys import KEY_TYPES
+from trust.publication import SOURCES, Source
+from trust.registry_app import RegistryParts, RegistrySettings, open_registry, run_registry
+from trust.secrets import read_secret
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their options."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _add(actions, "run", "publish the configuration until stopped")
+    apply = _add(actions, "apply", "take over what an instance's declaration says")
+    apply.add_argument("declaration", type=Path, metavar="INSTANCE.TOML")
+    apply.add_argument("--dry-run", action="store_true", help="only say what would change")
+    apply.add_argument("--by", default="", metavar="NAME", help="who decided, for the history")
+    anchor = _add(actions, "anchor", "write the anchor that nodes are configured with")
+    anchor.add_argument("--external", action="store_true", help="the one for other instances")
+    anchor.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")
+    history = _add(actions, "history", "show who changed what")
+    history.add_argument("--limit", type=int, default=20, metavar="N", help="latest changes")
+    key = actions.add_parser("key", help="the keys that sign the configuration")
+    _add_key_arguments(key)
+
+
+def _add(
+    actions: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, meaning: str
+) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=meaning, description=meaning.capitalize())
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    return parser
+
+
+def _add_key_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="key_action", metavar="ACTION", required=True)
+    create = _add(actions, "create", "make a key and announce its certificate")
+    create.add_argument(
+        "--source", choices=SOURCES, help="whose directory it signs; both when not given"
+    )
+    create.add_argument("--type", choices=KEY_TYPES, default="p256", help="kind of key")
+    _add(actions, "list", "show all keys")
+    for name, meaning in (
+        ("activate", "sign with this key from now on"),
+        ("delete", "withdraw a key that does not sign"),
+    ):
+        _add(actions, name, meaning).add_argument("id", metavar="ID")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the arguments say."""
+    settings = load_settings(
+        RegistrySettings,
+        arguments.config,
+        environment=os.environ,
+        check=RegistrySettings.problems,
+    )
+    log_to_stderr()
+    return run_service(_act(settings, arguments))
+
+
+async def _act(settings: RegistrySettings, arguments: argparse.Namespace) -> int:
+    async with _opened(settings) as parts:
+        if arguments.action == "run":
+            await _serve(parts)
+        elif arguments.action == "apply":
+            await _apply(parts, arguments)
+        elif arguments.action == "anchor":
+            raw = await _anchor(parts, "external" if arguments.external else "internal")
+            _write(raw, arguments.out)
+        elif arguments.action == "history":
+            await _history(parts, arguments.limit)
+        else:
+            await _key(parts, arguments)
+    return 0
+
+
+@asynccontextmanager
+async def _opened(settings: RegistrySettings) -> AsyncIterator[RegistryParts]:
+    password = read_secret(settings.keys.password_file)
+    async with (
+        database_address(settings.data, "registry", settings.database.dsn_file) as dsn,
+        open_registry(settings, dsn, password) as parts,
+    ):
+        yield parts
+
+
+async def _serve(parts: RegistryParts) -> None:
+    async with run_registry(parts) as running:
+        print(f"Registry: http://{running.host}:{running.port}", file=sys.stderr, flush=True)
+        await run_until_stopped()
+
+
+async def _apply(parts: RegistryParts, arguments: argparse.Namespace) -> None:
+    declaration = load_settings(
+        RegistryDeclaration, arguments.declaration, check=declaration_problems
+    )
+    records = load_records(declaration)
+    if arguments.dry_run:
+        changes = await parts.registry.plan(records)
+    else:
+        by = arguments.by or getpass.getuser()
+        changes = await parts.registry.apply(records, by=by, at=datetime.now(UTC))
+    for change in changes:
+        print(change)
+    verb = "would change" if arguments.dry_run else "changed"
+    print(f"{len(changes)} statements {verb}", file=sys.stderr)
+
+
+async def _anchor(parts: RegistryParts, source: Source) -> bytes:
+    records = await parts.registry.records()
+    if records is None:
+        raise StorageError("No instance has been declared yet (sacbe registry apply)")
+    keys = await parts.keys.all()
+    return build_anchor(
+        anchor_of(records.instance.instance, source, keys, https=parts.settings.https)
+    )
+
+
+def _write(anchor: bytes, out: Path | None) -> None:
+    if out is None:
+        sys.stdout.buffer.write(anchor)
+        sys.stdout.flush()
+    else:
+        try:
+            out.write_bytes(anchor)
+        except OSError as error:
+            raise StorageError(f"{out} can't be written: {error.strerror}") from error
+    print(f"SHA-224 {anchor_fingerprint(anchor)}", file=sys.stderr)
+
+
+async def _history(parts: RegistryParts, limit: int) -> None:
+    for item in await parts.registry.history(limit):
+        print(f"{item.number}  {item.at:%Y-%m-%d %H:%M:%S}Z  {item.by}  {item.digest.hex()}")
+        for change in item.changes:
+            print(f"    {change}")
+
+
+async def _key(parts: RegistryParts, arguments: argparse.Namespace) -> None:
+    action = arguments.key_action
+    if action == "create":
+        sources: Sequence[Source] = SOURCES if arguments.source is None else [arguments.source]
+        now = datetime.now(UTC)
+        _print_keys([await parts.keys.create(each, arguments.type, now) for each in sources])
+    elif action == "activate":
+        _print_keys([await parts.keys.activate(arguments.id)])
+    elif action == "delete":
+        _print_keys([await parts.keys.delete(arguments.id)])
+    else:
+        _print_keys(await parts.keys.all())
+
+
+def _print_keys(keys: Sequence[ConfigurationKey]) -> None:
+    for key in keys:
+        state = "active" if key.active else "announced"
+        print(f"{key.id}  {key.source}  {state}  {key.created_at:%Y-%m-%d %H:%M}Z  {key.address}")
