@@ -323,6 +323,28 @@ async def test_keys_that_sign_are_not_deleted_and_unreadable_ones_not_activated(
     assert (states[active.id], states[spare.id]) == (True, False)
 
 
+async def test_keys_without_a_database_are_a_storage_error(operator: Operator) -> None:
+    await operator.found()
+    await operator.pool.close()
+    with pytest.raises(StorageError, match="keys can't be used"):
+        await operator.keys.all()
+    with pytest.raises(StorageError):
+        await operator.keys.create("internal", "p256", NOON)
+    with pytest.raises(StorageError):
+        await operator.keys.activate("00")
+    with pytest.raises(StorageError):
+        await operator.keys.delete("00")
+
+
+async def test_a_key_that_can_not_be_written_is_not_announced(operator: Operator) -> None:
+    operator.folder.write_text("in the way", encoding="utf-8")
+    with pytest.raises(KeyRefused, match="can't be written"):
+        await operator.keys.create("internal", "p256", NOON)
+    assert await operator.keys.all() == ()
+    with pytest.raises(KeyRefused, match="no internal key"):
+        anchor_of("TEST", "internal", (), https=False)
+
+
 async def test_private_keys_are_encrypted_and_only_ours(operator: Operator) -> None:
     await operator.found()
     for path in operator.folder.iterdir():

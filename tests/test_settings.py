@@ -209,12 +209,14 @@ def test_the_environment_wins_over_the_file_and_makes_tables() -> None:
             "SACBE_COLOUR": "green",
             "SACBE_FORM": "DER",
             "SACBE_UNRELATED": "x",
+            "SACBE_SIZE": "1 GiB",
         },
     )
     assert settings.store.dsn == "postgresql:///b"
     assert settings.store.connections == 7
     assert settings.other == Listen(port=9, keys=Path("/base/keys"))
     assert (settings.strict, settings.share) == (False, 0.25)
+    assert repr(settings.size) == "ByteSize(1073741824)"
     assert (settings.colour, settings.form) == (Colour.GREEN, "DER")
 
 
@@ -224,6 +226,13 @@ def test_a_problem_in_the_environment_names_the_variable() -> None:
     assert caught.value.problems == (
         ConfigurationProblem("SACBE_LISTEN_PORT", 0, "'many'", "a whole number, 1 to 65535"),
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["STRICT", "SHARE", "COLOUR", "FORM", "SERVER", "PATIENCE", "SIZE"]
+)
+def test_nonsense_in_the_environment_is_refused(name: str) -> None:
+    assert problems(SMALLEST, {f"SACBE_{name}": "nonsense"})[0][:2] == (0, "'nonsense'")
 
 
 def test_a_check_between_settings_is_shown_at_the_key_it_names() -> None:
@@ -237,6 +246,33 @@ def test_a_check_between_settings_is_shown_at_the_key_it_names() -> None:
     assert caught.value.problems == (
         ConfigurationProblem("x", 8, "MEMBER:A/B/2", "another member"),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    low: int = setting(1, "first")
+    high: int = setting(2, "last")
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError("low up to high")
+
+
+def test_a_table_that_refuses_its_values_is_shown_with_its_reason() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_settings(Range, "low = 9\n", file="x", folder=Path())
+    assert [(p.found, p.expected) for p in caught.value.problems] == [
+        ("a table that contradicts itself", "low up to high")
+    ]
+
+
+def test_a_type_that_no_file_can_hold_is_the_programmer_s_mistake() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Wrong:
+        key: set[int] = setting(set(), "a set")
+
+    with pytest.raises(TypeError, match="can't be a setting"):
+        parse_settings(Wrong, "", file="x", folder=Path())
 
 
 def test_a_missing_or_unreadable_file_is_a_configuration_error(tmp_path: Path) -> None:
