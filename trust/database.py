@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ CONNECTION_ERRORS = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.OperatorInterventionError,  # shut down, crashed, starting, cancelled
 )
@@ -224,4 +225,20 @@ async def _give_back(pool: Pool, connection: PooledConnection) -> None:
     try:
         await pool.release(connection, timeout=10)
     except DATABASE_ERRORS:
+        await discard_connection(pool, connection)
+
+
+def is_lost(connection: PooledConnection) -> bool:
+    """Whether a connection taken from a pool has ended; the pool takes such a one back itself."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
+
+
+async def discard_connection(pool: Pool, connection: PooledConnection) -> None:
+    """Give a connection back that must not be used again."""
+    with suppress(asyncpg.InterfaceError):
         connection.terminate()
+    with suppress(*DATABASE_ERRORS):
+        await pool.release(connection)

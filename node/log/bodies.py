@@ -1,0 +1,155 @@
+"""What is kept of a body: in the record, in a file, or its digest alone."""
+
+import asyncio
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from node.log.records import BodyPlace, LoggedBody
+from node.log.settings import Beyond, MessageLogSettings
+from trust.errors import LoggingFailed
+
+_PIECE = 1 << 20
+_READ_AT_ONCE = 256 << 10  # a larger body is read in a thread
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBody:
+    """What goes into the row."""
+
+    digest: bytes
+    size: int
+    data: bytes | None = field(default=None, repr=False)
+    file: str | None = None
+
+
+class Bodies:
+    """Applies the settings for bodies, and keeps the folder of those in files."""
+
+    def __init__(self, settings: MessageLogSettings) -> None:
+        self._settings = settings
+        self.problem: str | None = None  # why the folder takes no files; cleared by `probe`
+
+    def place_of(self, body: LoggedBody) -> BodyPlace:
+        """Where a body will be kept; raises LoggingFailed when it may not be logged at all."""
+        if body.size <= self._settings.body_limit:
+            return BodyPlace.RECORD
+        if self._settings.body_beyond is Beyond.REFUSE:
+            raise LoggingFailed("Message size exceeds maximum loggable size")
+        if self._settings.body_beyond is Beyond.FOLDER:
+            return BodyPlace.FILE
+        return BodyPlace.NOWHERE
+
+    async def keep(self, body: LoggedBody, at: datetime) -> KeptBody:
+        """Read the body, or make its file durable; raises LoggingFailed."""
+        match self.place_of(body):
+            case BodyPlace.RECORD if body.size <= _READ_AT_ONCE:
+                return KeptBody(body.digest, body.size, data=_read(body))
+            case BodyPlace.RECORD:
+                data = await asyncio.to_thread(_read, body)
+                return KeptBody(body.digest, body.size, data=data)
+            case BodyPlace.FILE:
+                return KeptBody(body.digest, body.size, file=await self._write(body, at))
+            case BodyPlace.NOWHERE:
+                return KeptBody(body.digest, body.size)
+
+    async def discard(self, kept: KeptBody | None) -> None:
+        """Remove the file of a record that was not stored after all."""
+        if kept is not None and kept.file is not None:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread((self._folder() / kept.file).unlink, missing_ok=True)
+
+    async def probe(self) -> None:
+        """Try the folder again after a failure."""
+        if self.problem is not None:
+            try:
+                await asyncio.to_thread(_try_folder, self._folder())
+            except OSError as error:
+                self.problem = _problem(error)
+            else:
+                self.problem = None
+
+    def pieces(self, file: str) -> Iterator[bytes]:
+        """The bytes of a stored file; raises OSError."""
+        with (self._folder() / file).open("rb") as stream:
+            while piece := stream.read(_PIECE):
+                yield piece
+
+    async def _write(self, body: LoggedBody, at: datetime) -> str:
+        name = f"{at.astimezone(UTC):%Y-%m-%d}/{uuid.uuid4().hex}"
+        path = self._folder() / name
+        writing = asyncio.ensure_future(asyncio.to_thread(_write_durably, path, body))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError, LoggingFailed):
+                await writing  # the thread reads the source, which is ours until we return
+                path.unlink()
+            raise
+        except OSError as error:
+            self.problem = _problem(error)
+            raise LoggingFailed(self.problem) from error
+        return name
+
+    def _folder(self) -> Path:
+        folder = self._settings.body_folder
+        if folder is None:
+            raise LoggingFailed("There is no folder for large bodies")
+        return folder
+
+
+def _problem(error: OSError) -> str:
+    return f"The folder for large bodies takes no files: {error.strerror or 'error'}"
+
+
+def _read(body: LoggedBody) -> bytes:
+    data = body.source.read_at(0, body.size)
+    if len(data) != body.size:
+        raise LoggingFailed("A body changed while it was logged")
+    return data
+
+
+def _write_durably(path: Path, body: LoggedBody) -> None:
+    """Write and sync a file and the folders that name it; leaves nothing when that fails."""
+    new_day = not path.parent.is_dir()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        written = 0
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            for piece in body.pieces(_PIECE):
+                written += file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        if written != body.size:
+            raise LoggingFailed("A body changed while it was logged")
+        _sync_folder(path.parent)
+        if new_day:
+            _sync_folder(path.parent.parent)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _try_folder(folder: Path) -> None:
+    """Write as much as shows whether a disk is full, and take it away again."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"probe-{uuid.uuid4().hex}"
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(bytes(_PIECE))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,61 @@
+"""How the message log is kept."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from trust.settings import Bounds, ByteSize, SettingProblem, setting
+
+_MAX_KEPT_BODY = ByteSize(64 << 20)  # larger values cost more memory than a node is meant to have
+
+
+class Beyond(StrEnum):
+    """What happens to a body that is too large for the record; its digest is always kept."""
+
+    DROP = "drop"
+    FOLDER = "folder"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageLogSettings:
+    """What is kept of each message, and how much may wait."""
+
+    body_limit: Annotated[ByteSize, Bounds(ByteSize(0), _MAX_KEPT_BODY)] = setting(
+        ByteSize(10 << 20), 'largest body kept in the record itself; "0 B" keeps none'
+    )
+    body_beyond: Beyond = setting(
+        Beyond.DROP, "a larger body: drop keeps its digest, folder a file, refuse fails"
+    )
+    body_folder: Path | None = setting(
+        None, "where larger bodies are kept; needed for folder", example="/var/lib/sacbe/bodies"
+    )
+    queue_records: Annotated[int, Bounds(1, 1_000_000)] = setting(
+        2000, "records that may wait for the database"
+    )
+    queue_bytes: Annotated[ByteSize, Bounds(ByteSize(1 << 20), None)] = setting(
+        ByteSize(64 << 20), "bytes that may wait for the database"
+    )
+    queue_wait: Annotated[timedelta, Bounds(timedelta(0), timedelta(minutes=1))] = setting(
+        timedelta(seconds=5), "how long a record waits for room in the queue"
+    )
+    patience: Annotated[timedelta, Bounds(timedelta(0), timedelta(minutes=1))] = setting(
+        timedelta(seconds=10), "how long a lost database may take to come back"
+    )
+    probe_interval: Annotated[timedelta, Bounds(timedelta(milliseconds=10), None)] = setting(
+        timedelta(seconds=2), "how often an idle or failed log is tried"
+    )
+    replay_window: Annotated[timedelta, Bounds(timedelta(minutes=10), None)] = setting(
+        timedelta(hours=2),
+        "how long an accepted request is remembered at least, to refuse it when it comes again",
+    )
+
+    def problems(self) -> list[SettingProblem]:
+        """What the settings contradict each other in."""
+        if self.body_beyond is Beyond.FOLDER and self.body_folder is None:
+            return [
+                SettingProblem(("body_folder",), "nothing", 'a folder, or body_beyond = "drop"')
+            ]
+        return []
