@@ -32,7 +32,7 @@ async def post(
         connect=connect_timeout.total_seconds(),
         sock_read=answer_timeout.total_seconds(),
     )
-    headers = {"Content-Type": content_type, "Accept": accept}
+    headers = {"Content-Type": content_type, "Accept": accept, "Accept-Encoding": "identity"}
     try:
         async with session.post(
             url, data=body, headers=headers, timeout=timeout, allow_redirects=False
