@@ -1,0 +1,210 @@
+"""What a node hosts: subsystems, their services, and who may call them. Values without I/O.
+
+Rights belong to the providing client and hang on a service code, so all versions of a service
+share them and none is lost when one version goes.
+
+Source: messages.md 7, 8.2, 8.3; X-Road 7.8 ServerConfImpl.java.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+
+from catalog.paths import PathGlob
+from trust.ids import ClientId, GlobalGroupId, LocalGroupId, ServiceId
+
+ANY_METHOD = "*"
+ANY_PATH = "**"
+DEFAULT_TIMEOUT = timedelta(seconds=60)
+
+# Service codes that the node itself answers.
+RESERVED_CODES = frozenset(
+    {
+        "listClients", "listMethods", "allowedMethods", "getWsdl", "getOpenAPI",
+        "getSecurityServerMetrics", "getSecurityServerOperationalData",
+        "getSecurityServerHealthData",
+    }
+)  # fmt: skip
+
+
+class ClientStatus(StrEnum):
+    """Only a registered client exchanges messages; the others are kept with all they have."""
+
+    REGISTERED = "registered"
+    SAVED = "saved"
+    DISABLED = "disabled"
+
+
+class ConnectionType(StrEnum):
+    """How a client's information system must connect to the node."""
+
+    HTTP = "HTTP"
+    HTTPS_NO_AUTH = "HTTPS_NO_AUTH"
+    HTTPS = "HTTPS"  # with one of the certificates that the client has registered
+
+
+class ServiceType(StrEnum):
+    REST = "REST"  # an address, nothing described
+    OPENAPI = "OPENAPI"
+    WSDL = "WSDL"
+
+    @property
+    def is_rest(self) -> bool:
+        return self is not ServiceType.WSDL
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """A part of a service: a method (or `*`) and a pattern for the path behind the service code."""
+
+    method: str = ANY_METHOD
+    path: str = ANY_PATH
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+BASE_ENDPOINT = Endpoint()  # the whole service
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as one of this node's clients offers it.
+
+    Attributes:
+        id: with the version, which only SOAP services have.
+        url: where the institution's system answers, empty when not given yet.
+        timeout: longest silence of that system.
+        verify_tls: for `https`, whether its certificate must be one of `certificates`.
+        certificates: DER, those of the providing client.
+        notice: why it is disabled; None while it is not.
+        endpoints: the parts that are known, beside those that rights name.
+    """
+
+    id: ServiceId
+    type: ServiceType
+    url: str
+    timeout: timedelta = DEFAULT_TIMEOUT
+    verify_tls: bool = True
+    certificates: tuple[bytes, ...] = field(default=(), repr=False)
+    notice: str | None = None
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalGroup:
+    """Clients of any node that one hosted client treats alike."""
+
+    code: str
+    description: str
+    members: frozenset[ClientId]
+
+
+Subject = ClientId | GlobalGroupId | LocalGroupId
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRight:
+    """A subject may call an endpoint of a service, in all its versions."""
+
+    subject: Subject
+    service_code: str
+    endpoint: Endpoint = BASE_ENDPOINT
+
+
+@dataclass(frozen=True, slots=True)
+class HostedClient:
+    """A member or subsystem registered at this node.
+
+    Attributes:
+        certificates: DER of its information system's certificates: who may call as this client,
+            and whom its services are behind.
+    """
+
+    id: ClientId
+    status: ClientStatus = ClientStatus.REGISTERED
+    connection: ConnectionType = ConnectionType.HTTPS
+    certificates: tuple[bytes, ...] = field(default=(), repr=False)
+    services: tuple[Service, ...] = ()
+    local_groups: tuple[LocalGroup, ...] = ()
+    rights: tuple[AccessRight, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An access right, ready to be matched."""
+
+    subject: Subject
+    method: str  # upper case, or `*`
+    glob: PathGlob
+
+    def covers(self, method: str, path: str) -> bool:
+        return self.method in (ANY_METHOD, method.upper()) and self.glob.matches(path)
+
+    @property
+    def is_base(self) -> bool:
+        return self.method == ANY_METHOD and self.glob.pattern == ANY_PATH
+
+
+@dataclass(frozen=True)
+class ServerConf:
+    """One snapshot of everything that this node hosts.
+
+    Attributes:
+        version: grows with every change in the database.
+    """
+
+    clients: tuple[HostedClient, ...] = ()
+    version: int = 0
+
+    @cached_property
+    def _clients(self) -> Mapping[ClientId, HostedClient]:
+        return {client.id: client for client in self.clients}
+
+    @cached_property
+    def _services(self) -> Mapping[ServiceId, Service]:
+        return {service.id: service for client in self.clients for service in client.services}
+
+    @cached_property
+    def _rules(self) -> Mapping[tuple[ClientId, str], tuple[Rule, ...]]:
+        found: dict[tuple[ClientId, str], list[Rule]] = {}
+        for client in self.clients:
+            for right in client.rights:
+                endpoint = right.endpoint
+                rule = Rule(right.subject, endpoint.method.upper(), PathGlob.parse(endpoint.path))
+                found.setdefault((client.id, right.service_code), []).append(rule)
+        return {key: tuple(rules) for key, rules in found.items()}
+
+    @cached_property
+    def _groups(self) -> Mapping[tuple[ClientId, LocalGroupId], frozenset[ClientId]]:
+        return {
+            (client.id, LocalGroupId(group.code)): group.members
+            for client in self.clients
+            for group in client.local_groups
+        }
+
+    def hosted(self, client: ClientId) -> HostedClient | None:
+        """A client of this node in any status."""
+        return self._clients.get(client)
+
+    def client(self, client: ClientId) -> HostedClient | None:
+        """A registered client of this node: one that may exchange messages."""
+        found = self._clients.get(client)
+        return found if found and found.status is ClientStatus.REGISTERED else None
+
+    def hosts(self, client: ClientId) -> bool:
+        """Whether a registered client of this node has exactly this identifier."""
+        return self.client(client) is not None
+
+    def service(self, service: ServiceId) -> Service | None:
+        """A service of a registered client, by code and version."""
+        return self._services.get(service) if self.hosts(service.provider) else None
+
+    def rules(self, service: ServiceId) -> tuple[Rule, ...]:
+        """The rights to a service; its version does not count."""
+        return self._rules.get((service.provider, service.service_code), ())
+
+    def in_local_group(self, provider: ClientId, group: LocalGroupId, client: ClientId) -> bool:
+        return client in self._groups.get((provider, group), ())
