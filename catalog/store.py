@@ -1,0 +1,203 @@
+"""What a node hosts, in its database: read as one snapshot, replaced as one declaration.
+
+Rows that a new declaration confirms keep their numbers; see `migrations/0001_services.sql`.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import asyncpg
+
+from catalog.changes import difference
+from catalog.services import (
+    AccessRight,
+    ClientStatus,
+    ConnectionType,
+    Endpoint,
+    HostedClient,
+    LocalGroup,
+    ServerConf,
+    Service,
+    ServiceType,
+    Subject,
+)
+from catalog.store_rows import client_columns, write_client
+from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
+from trust.errors import StorageError
+from trust.ids import ClientId, GlobalGroupId, LocalGroupId, ServiceId
+from trust.record_changes import Change
+
+COMPONENT = "catalog"
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+Row = asyncpg.Record
+_Rows = Mapping[object, Sequence[Row]]
+
+
+class ServiceStore:
+    """The services of a node in its database, whose `catalog` tables are migrated."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def version(self) -> int:
+        """The number of the state that the database holds; raises StorageError."""
+        try:
+            found = await self._pool.fetchval("SELECT version FROM server_conf")
+        except DATABASE_ERRORS as error:
+            raise _unusable(error) from error
+        return int(found)
+
+    async def load(self) -> ServerConf:
+        """Everything as one snapshot; raises StorageError."""
+        try:
+            async with (
+                self._pool.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                return await _load(connection)
+        except DATABASE_ERRORS as error:
+            raise _unusable(error) from error
+
+    async def replace(self, clients: Sequence[HostedClient]) -> tuple[Change, ...]:
+        """Put these clients in the place of all others, and say what changed.
+
+        All or nothing: after a StorageError the state is as before, unless the connection broke
+        during the commit; applying the same again is harmless.
+        """
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                # One after the other; readers go on with the version before.
+                await connection.execute("SELECT version FROM server_conf FOR UPDATE")
+                before = await _load(connection)
+                changes = difference(before.clients, clients)
+                if changes:
+                    await _replace(connection, before, clients)
+        except DATABASE_ERRORS as error:
+            raise _unusable(error) from error
+        return changes
+
+
+def _unusable(error: BaseException) -> StorageError:
+    return StorageError(f"The services of this node can't be used: {describe(error)}")
+
+
+async def _replace(
+    connection: PooledConnection, before: ServerConf, clients: Sequence[HostedClient]
+) -> None:
+    kept = {client.id for client in clients}
+    for old in before.clients:
+        if old.id not in kept:
+            await connection.execute(
+                "DELETE FROM hosted_client WHERE instance = $1 AND member_class = $2"
+                " AND member_code = $3 AND subsystem_code = $4",
+                *client_columns(old.id),
+            )
+    for client in clients:
+        if before.hosted(client.id) != client:
+            await write_client(connection, client)
+    await connection.execute("UPDATE server_conf SET version = version + 1")
+
+
+_QUERIES = {
+    "certificates": "SELECT * FROM hosted_certificate ORDER BY client_id, position",
+    "groups": "SELECT * FROM local_group ORDER BY client_id, position",
+    "members": "SELECT * FROM local_group_member",
+    "services": (
+        "SELECT service.*, client_id, code FROM service"
+        " JOIN service_code ON service_code.id = code_id ORDER BY client_id, position"
+    ),
+    "endpoints": "SELECT * FROM described_endpoint ORDER BY service_id, position",
+    "rights": (
+        "SELECT client_id, code, method, path, subject_type, subject FROM access_right"
+        " JOIN service_endpoint ON service_endpoint.id = endpoint_id"
+        " JOIN service_code ON service_code.id = code_id"
+        " ORDER BY client_id, access_right.id"
+    ),
+}
+_KEYS = {
+    "certificates": "client_id",
+    "groups": "client_id",
+    "members": "group_id",
+    "services": "client_id",
+    "endpoints": "service_id",
+    "rights": "client_id",
+}
+
+
+async def _load(connection: PooledConnection) -> ServerConf:
+    version = await connection.fetchval("SELECT version FROM server_conf")
+    clients = await connection.fetch(
+        "SELECT * FROM hosted_client ORDER BY instance, member_class, member_code, subsystem_code"
+    )
+    rows = {
+        name: _by(_KEYS[name], await connection.fetch(query)) for name, query in _QUERIES.items()
+    }
+    return ServerConf(tuple(_client(row, rows) for row in clients), version)
+
+
+def _by(key: str, rows: Iterable[Row]) -> _Rows:
+    found: dict[object, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row[key]].append(row)
+    return found
+
+
+def _client_id(row: Row) -> ClientId:
+    return ClientId(
+        row["instance"], row["member_class"], row["member_code"], row["subsystem_code"] or None
+    )
+
+
+def _client(row: Row, rows: Mapping[str, _Rows]) -> HostedClient:
+    client, number = _client_id(row), row["id"]
+    certificates = tuple(item["certificate"] for item in rows["certificates"].get(number, ()))
+    return HostedClient(
+        id=client,
+        status=ClientStatus(row["status"]),
+        connection=ConnectionType(row["connection"]),
+        certificates=certificates,
+        services=tuple(
+            _service(client, item, certificates, rows["endpoints"].get(item["id"], ()))
+            for item in rows["services"].get(number, ())
+        ),
+        local_groups=tuple(
+            LocalGroup(
+                item["code"],
+                item["description"],
+                frozenset(_client_id(member) for member in rows["members"].get(item["id"], ())),
+            )
+            for item in rows["groups"].get(number, ())
+        ),
+        rights=tuple(
+            AccessRight(_subject(item), item["code"], Endpoint(item["method"], item["path"]))
+            for item in rows["rights"].get(number, ())
+        ),
+    )
+
+
+def _service(
+    client: ClientId, row: Row, certificates: tuple[bytes, ...], endpoints: Sequence[Row]
+) -> Service:
+    return Service(
+        id=ServiceId(client, row["code"], row["version"] or None),
+        type=ServiceType(row["type"]),
+        url=row["url"],
+        timeout=row["timeout"],
+        verify_tls=row["verify_tls"],
+        certificates=certificates,
+        notice=row["notice"],
+        endpoints=tuple(Endpoint(item["method"], item["path"]) for item in endpoints),
+    )
+
+
+def _subject(row: Row) -> Subject:
+    parts = tuple(row["subject"])
+    match row["subject_type"]:
+        case "GLOBALGROUP":
+            return GlobalGroupId(*parts)
+        case "LOCALGROUP":
+            return LocalGroupId(*parts)
+        case _:
+            return ClientId(*parts)
