@@ -1,0 +1,117 @@
+"""What the log hands out: a record as an ASiC-E container, and the ZIP of `GET /asic`.
+
+Containers of large bodies are written in pieces and in a thread: no event loop waits for a disk.
+Source: signatures.md 9; metadata.md 7.
+"""
+
+import asyncio
+import io
+import shutil
+import tempfile
+import zipfile
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import BinaryIO, cast
+
+from node.log.messagelog import MessageLog
+from node.log.records import StoredRecord
+from node.log.search import Place, RecordQuery
+from trust.asic import Attachment, Container, container_name, form_encode, write_container
+from trust.digests import SHA512_URI
+from trust.errors import StorageError
+from trust.ids import ClientId
+
+_BODY = "attachment1"
+_IN_MEMORY = 4 << 20  # bytes of a container that is built without a file
+_PAGE = 50
+_EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)  # of ZIP
+
+
+def name_of(record: StoredRecord) -> str:
+    """The file name of a record's container, as X-Road gives it."""
+    return container_name(record.message_id, response=record.response, record=record.number)
+
+
+def archive_name(message_id: str, response: bool | None = None) -> str:
+    """The file name of the ZIP for a message id; `response` when it holds one direction alone."""
+    direction = "" if response is None else "-response" if response else "-request"
+    return f"{form_encode(message_id)}{direction}.zip"
+
+
+async def documents(
+    log: MessageLog, message_id: str, local: ClientId, response: bool | None = None
+) -> AsyncIterator[StoredRecord]:
+    """The records of a message id that belong to one of our own parties, in order of time."""
+    query = RecordQuery(message_id=message_id, local=local, response=response)
+    after: Place | None = None
+    while True:
+        page = await log.find(query, after=after, limit=_PAGE)
+        for record in page.records:
+            yield record
+        after = page.next
+        if after is None:
+            return
+
+
+async def write_record_container(log: MessageLog, record: StoredRecord, target: BinaryIO) -> None:
+    """Write one container to a seekable file; raises StorageError when the body can't be read.
+
+    A body that was not kept is left out; a verifier then says that it was not checked.
+    """
+    pieces = await _body_of(log, record)
+    container = _container(record, with_body=pieces is not None)
+    bodies: Mapping[str, Iterable[bytes]] = {} if pieces is None else {_BODY: pieces}
+    try:
+        await asyncio.to_thread(write_container, container, target, bodies)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"The body of record {record.number} can't be read") from error
+
+
+async def write_archive(
+    log: MessageLog, records: AsyncIterator[StoredRecord], target: BinaryIO
+) -> int:
+    """Write the containers of several records into one uncompressed ZIP; how many."""
+    count = 0
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        async for record in records:
+            with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
+                built = cast(BinaryIO, spool)  # which it is in all but name
+                await write_record_container(log, record, built)
+                await asyncio.to_thread(_add_entry, archive, record, built)
+            count += 1
+    return count
+
+
+def _add_entry(archive: zipfile.ZipFile, record: StoredRecord, built: BinaryIO) -> None:
+    at = max(record.time.astimezone(UTC), _EARLIEST)
+    info = zipfile.ZipInfo(
+        name_of(record), (at.year, at.month, at.day, at.hour, at.minute, at.second)
+    )
+    info.create_system = 3  # Unix, whatever we run on
+    info.external_attr = 0o100644 << 16
+    info.file_size = built.seek(0, io.SEEK_END)  # a large file's entry says so in advance
+    built.seek(0)
+    with archive.open(info, "w") as entry:
+        shutil.copyfileobj(built, entry)
+
+
+async def _body_of(log: MessageLog, record: StoredRecord) -> Iterable[bytes] | None:
+    pieces = log.file_of(record)
+    if pieces is not None:
+        return pieces
+    data = await log.body_of(record)
+    return None if data is None else (data,)
+
+
+def _container(record: StoredRecord, *, with_body: bool) -> Container:
+    attachments: tuple[Attachment, ...] = ()
+    if record.body is not None and with_body:
+        attachments = (Attachment(_BODY, record.body.size, {SHA512_URI: record.body.digest}),)
+    return Container(
+        message=record.message,
+        signature=record.signature,
+        signature_chain_result=record.hash_chain_result,
+        signature_chain=record.hash_chain,
+        attachments=attachments,
+        time=record.time,
+    )

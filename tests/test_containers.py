@@ -1,0 +1,124 @@
+"""What the log hands out can be read by everybody who reads X-Road's containers."""
+
+import io
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from node.log.containers import (
+    archive_name,
+    documents,
+    name_of,
+    write_archive,
+    write_record_container,
+)
+from node.log.messagelog import MessageLog, RecordQuery
+from node.log.records import Side
+from node.log.settings import Beyond
+from tests.message_records import CLIENT, PROVIDER, body_of, message_log, quick, sample_record
+from trust.asic import parse_container
+from trust.errors import StorageError
+from trust.ids import ClientId
+from trust.settings import ByteSize
+
+AT = datetime(2026, 3, 1, 12, 30, 10, tzinfo=UTC)
+
+
+async def container_bytes(log: MessageLog, message_id: str) -> bytes:
+    (record,) = (await log.find(RecordQuery(message_id=message_id))).records
+    target = io.BytesIO()
+    await write_record_container(log, record, target)
+    return target.getvalue()
+
+
+async def test_a_record_becomes_a_container_with_everything_it_has(database_dsn: str) -> None:
+    async with message_log(database_dsn) as log:
+        await log.append(
+            sample_record(
+                message_id="full", time=AT, hash_chain=b"<c/>", hash_chain_result=b"<r/>",
+                body=body_of(b"the body"),
+            )
+        )  # fmt: skip
+        container = parse_container(await container_bytes(log, "full"), keep_attachments=True)
+    record = sample_record()
+    assert container.message == record.message
+    assert container.signature == record.signature
+    assert (container.signature_chain, container.signature_chain_result) == (b"<c/>", b"<r/>")
+    assert [(a.name, a.data) for a in container.attachments] == [("attachment1", b"the body")]
+    assert container.time.replace(tzinfo=UTC) == AT
+    assert container.packing.damage == ()
+
+
+@pytest.mark.parametrize("beyond", [Beyond.DROP, Beyond.FOLDER])
+async def test_a_large_body_is_in_the_container_when_it_was_kept(
+    database_dsn: str, tmp_path: Path, beyond: Beyond
+) -> None:
+    data = bytes(range(256)) * 20_000
+    settings = quick(body_limit=ByteSize(10), body_beyond=beyond, body_folder=tmp_path)
+    async with message_log(database_dsn, settings) as log:
+        await log.append(sample_record(message_id="large", body=body_of(data)))
+        container = parse_container(await container_bytes(log, "large"), keep_attachments=True)
+        kept = [attachment.data for attachment in container.attachments]
+        assert kept == ([data] if beyond is Beyond.FOLDER else [])
+
+
+def spoil(folder: Path, damage: str) -> None:
+    (file,) = (path for path in folder.rglob("*") if path.is_file())
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(b"x" * 999)
+
+
+@pytest.mark.parametrize("damage", ["gone", "short"])
+async def test_a_body_file_that_was_tampered_with_is_reported(
+    database_dsn: str, tmp_path: Path, damage: str
+) -> None:
+    settings = quick(body_limit=ByteSize(10), body_beyond=Beyond.FOLDER, body_folder=tmp_path)
+    async with message_log(database_dsn, settings) as log:
+        await log.append(sample_record(message_id="large", body=body_of(b"x" * 1000)))
+        spoil(tmp_path, damage)
+        with pytest.raises(StorageError, match="body of record"):
+            await container_bytes(log, "large")
+
+
+async def test_the_archive_has_both_directions_of_one_party_and_nothing_else(
+    database_dsn: str,
+) -> None:
+    async with message_log(database_dsn) as log:
+        request = await log.append(sample_record(message_id="a/b c", time=AT))
+        answer = await log.append(sample_record(message_id="a/b c", time=AT, response=True))
+        other = ClientId("EX", "GOV", "1")
+        await log.append(sample_record(message_id="a/b c", local=other))
+        await log.append(sample_record(message_id="a/b c", local=PROVIDER, side=Side.PROVIDER))
+        await log.append(sample_record(message_id="another"))
+        target = io.BytesIO()
+        assert await write_archive(log, documents(log, "a/b c", CLIENT), target) == 2
+        only_answers = documents(log, "a/b c", CLIENT, response=True)
+        assert [record.number async for record in only_answers] == [answer]
+        names = [name_of(record) async for record in documents(log, "a/b c", CLIENT)]
+    with zipfile.ZipFile(target) as archive:
+        assert sorted(archive.namelist()) == sorted(names)
+        assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
+        assert {info.date_time for info in archive.infolist()} == {(2026, 3, 1, 12, 30, 10)}
+        for name in names:
+            assert parse_container(archive.read(name)).message == sample_record().message
+    assert request < answer
+    assert names[0].startswith("a%2Fb+c-request-")
+    assert names[1].startswith("a%2Fb+c-response-")
+
+
+async def test_an_archive_of_many_pages_and_one_of_nothing(database_dsn: str) -> None:
+    async with message_log(database_dsn) as log:
+        for _ in range(101):
+            await log.append(sample_record(message_id="many"))
+        assert await write_archive(log, documents(log, "many", CLIENT), io.BytesIO()) == 101
+        assert await write_archive(log, documents(log, "none", CLIENT), io.BytesIO()) == 0
+
+
+def test_archive_names_follow_the_reference() -> None:
+    assert archive_name("a/b c") == "a%2Fb+c.zip"
+    assert archive_name("id", response=False) == "id-request.zip"
+    assert archive_name("id", response=True) == "id-response.zip"
