@@ -51,7 +51,8 @@ def encode(tag: int, *contents: bytes) -> bytes:
 
 
 def encode_integer(value: int) -> bytes:
-    return encode(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    """An INTEGER in its shortest form; zero or more."""
+    return encode(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
 
 
 def encode_oid(dotted: str) -> bytes:

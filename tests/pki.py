@@ -50,6 +50,7 @@ from trust.globalconf import (
     ApprovedCa,
     ApprovedTsa,
     AuthorityCertificate,
+    ConfigurationSource,
     GlobalConf,
     GlobalGroup,
     InstanceConf,
@@ -257,7 +258,9 @@ class Pki:
         shared = SharedParameters(
             instance=self.instance,
             version=6,
-            sources=(),
+            sources=(
+                ConfigurationSource("registry.example.test", (self.root.der,), (self.root.der,)),
+            ),
             approved_cas=(approved_ca or self.approved_ca(),),
             approved_tsas=(ApprovedTsa("TSA", "http://tsa.example.test/", self.tsa.certificate),),
             members=tuple(_member(member, names) for member, names in (members or {}).items()),

@@ -1,0 +1,136 @@
+"""Create keys and certificate requests, import certificates, show what a store holds."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from trust.certificates import describe
+from trust.confstore import load_configuration
+from trust.errors import ExchangeError, MalformedMessage
+from trust.ids import ClientId, ServerId
+from trust.keys import KEY_TYPES
+from trust.keystore import KeyEntry, KeyStore
+from trust.profiles import profile_named
+from trust.secrets import read_secret
+from trust.subjects import Applicant, subject_for_auth, subject_for_sign
+
+_MAX_CERTIFICATE_BYTES = 64 * 1024
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="make a key")
+    create.add_argument("--use", choices=("auth", "sign"), required=True)
+    create.add_argument("--type", choices=KEY_TYPES, default="p256", help="default %(default)s")
+    create.add_argument("--label", default="", help="a name for people")
+    actions.add_parser("list", help="show the keys and their certificates")
+    csr = actions.add_parser("csr", help="write a certificate request for a key")
+    csr.add_argument("key", metavar="KEY", help="the key's id")
+    csr.add_argument("--profile", required=True, help="of the CA: Basic, Ejbca, FiVRK …")
+    csr.add_argument("--server", required=True, metavar="INSTANCE:CLASS:CODE:SERVER")
+    csr.add_argument(
+        "--member", metavar="INSTANCE:CLASS:CODE", help="of a sign key; default: server's owner"
+    )
+    csr.add_argument("--name", required=True, help="the member's name")
+    csr.add_argument("--country", default="", metavar="XX", help="where the profile wants one")
+    csr.add_argument("--dns", default="", metavar="HOST", help="the node's DNS name")
+    csr.add_argument("--out", type=Path, required=True, metavar="FILE", help="PEM is written here")
+    imported = actions.add_parser("import", help="keep a certificate with its key")
+    imported.add_argument("file", type=Path, metavar="FILE", help="DER or PEM")
+    imported.add_argument(
+        "--conf", type=Path, required=True, metavar="DIR", help="global configuration on disk"
+    )
+    for name, help_text in (
+        ("activate", "let a key be used"),
+        ("deactivate", "keep a key from being used"),
+    ):
+        switch = actions.add_parser(name, help=help_text)
+        switch.add_argument("key", metavar="KEY", help="the key's id")
+    for action in actions.choices.values():
+        action.add_argument("--store", type=Path, required=True, metavar="DIR")
+        action.add_argument("--password-file", type=Path, required=True, metavar="FILE")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    store = KeyStore.open(arguments.store, read_secret(arguments.password_file))
+    try:
+        return int(_ACTIONS[arguments.action](store, arguments))
+    except ExchangeError as error:
+        print(f"sacbe key {arguments.action}: {error.code}: {error}", file=sys.stderr)
+        return 1
+
+
+def _create(store: KeyStore, arguments: argparse.Namespace) -> int:
+    entry = store.create_key(arguments.use, arguments.type, arguments.label)
+    print(entry.id)
+    return 0
+
+
+def _list(store: KeyStore, _arguments: argparse.Namespace) -> int:
+    if not store.entries:
+        print("The store holds no keys.")
+    for entry in store.entries:
+        print(f"{entry.id}  {entry.use}  {entry.key.type_name:14}  {entry.label}")
+        print(f"    {_state(entry)}")
+        if entry.certificate is not None:
+            print(f"    {describe(entry.certificate)}")
+    return 0
+
+
+def _state(entry: KeyEntry) -> str:
+    if entry.certificate is None:
+        state = "certificate requested" if entry.requested else "no certificate"
+    else:
+        until = entry.certificate.not_valid_after_utc
+        state = f"certified until {until:%Y-%m-%d %H:%M} UTC"
+    if entry.member is not None:
+        state += f" for {entry.member}"
+    return state if entry.active else f"{state}, not active"
+
+
+def _csr(store: KeyStore, arguments: argparse.Namespace) -> int:
+    entry = store.entry(arguments.key)
+    server = ServerId.from_colons(arguments.server)
+    member = ClientId.from_colons(arguments.member) if arguments.member else server.owner
+    profile = profile_named(arguments.profile)
+    who = Applicant(member, server, arguments.name, arguments.country, arguments.dns)
+    propose = subject_for_sign if entry.use == "sign" else subject_for_auth
+    request = x509.load_der_x509_csr(store.request(entry.id, propose(profile, who)))
+    arguments.out.write_bytes(request.public_bytes(Encoding.PEM))
+    print(arguments.out)
+    return 0
+
+
+def _import(store: KeyStore, arguments: argparse.Namespace) -> int:
+    try:
+        with arguments.file.open("rb") as file:
+            data = file.read(_MAX_CERTIFICATE_BYTES + 1)
+    except OSError as error:
+        text = f"{arguments.file} can't be read: {error.strerror}"
+        raise MalformedMessage(text, "incorrect_certificate") from error
+    conf = load_configuration(arguments.conf)
+    if reason := conf.skipped.get(conf.own_instance):
+        raise MalformedMessage(f"{arguments.conf} can't be read: {reason}", "malformed_global_conf")
+    entry = store.import_certificate(data, conf, datetime.now(UTC))
+    print(f"{entry.id}  {_state(entry)}")
+    return 0
+
+
+def _activate(store: KeyStore, arguments: argparse.Namespace) -> int:
+    entry = store.set_active(arguments.key, arguments.action == "activate")
+    print(f"{entry.id}  {_state(entry)}")
+    return 0
+
+
+_ACTIONS = {
+    "create": _create,
+    "list": _list,
+    "csr": _csr,
+    "import": _import,
+    "activate": _activate,
+    "deactivate": _activate,
+}
