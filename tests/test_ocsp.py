@@ -358,6 +358,22 @@ def test_the_worked_examples_response_is_good_for_its_hour() -> None:
         assert check_ocsp([raw], owner, root, conf, at).outcome is outcome
 
 
+def test_an_rsa_responder_is_believed_and_its_damage_noticed() -> None:
+    pki = Pki(kind="rsa2048")
+    signer, issuer = pki.sign(ClientId("TEST", "GOV", "1")).certificate, pki.authority.certificate
+    for response, outcome in (
+        (pki.ocsp(signer), Outcome.PASSED),
+        (pki.damaged_ocsp(signer), Outcome.FAILED),
+    ):
+        assert check_ocsp([response], signer, issuer, pki.conf(), NOON).outcome is outcome
+
+
+def test_an_answer_that_is_an_error_is_no_response() -> None:
+    later = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
+    with pytest.raises(MalformedMessage, match="the responder answered TRY_LATER"):
+        parse_ocsp_response(later.public_bytes(Encoding.DER))
+
+
 def test_a_responder_with_a_long_country_is_found_by_name() -> None:
     responder = _PKI.certify(name_of(C="TEST", CN="OCSP"), "ocsp")
     assert _check(_PKI.ocsp(_SIGNER.certificate, signer=responder)).outcome is Outcome.PASSED
