@@ -9,7 +9,7 @@ Source: RFC 9112; docs/decisions/0021-own-http-client.md.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 import httptools
@@ -183,17 +183,17 @@ class Answer:
             if self._interim > _MAX_INTERIM:
                 self._refuse("it never gets beyond interim answers")
             return
-        head = ResponseHead.read(status, self._reason, self._headers)
         version = self._parser.get_http_version()
-        problem = self._problem(head, version)
+        framing = _Framing(self._headers, version)
+        problem = self._problem(status, framing, version)
         if problem:
             self._refuse(problem)
             return
         self._progress = True
         empty = self._method == "HEAD" or status in (204, 304)
-        self._until_close = not empty and not head.has("content-length", "transfer-encoding")
-        self.in_step = not self._until_close and _persistent(head, version)
-        self._head.set_result(head)
+        self._until_close = not empty and not framing.bounded
+        self.in_step = not self._until_close and framing.persistent
+        self._head.set_result(ResponseHead.read(status, self._reason, self._headers))
         if empty:
             self._end()
 
@@ -214,17 +214,15 @@ class Answer:
             self._headers = []
             self._reason = b""
 
-    def _problem(self, head: ResponseHead, version: str) -> str:
+    def _problem(self, status: int, framing: "_Framing", version: str) -> str:
         """What is wrong with a head that llhttp took, or an empty string."""
         if version not in ("1.1", "1.0"):
             return f"it is written in HTTP {version}"
-        if head.status < 100:
+        if status < 100:
             return "its status is no status"
-        size = sum(len(name) + len(value) + 4 for name, value in self._headers)
-        if size + len(self._reason) > self._limits.head_bytes:
+        if framing.size + len(self._reason) > self._limits.head_bytes:
             return "its head is too long"
-        codings = [one.lower() for one in head.all("transfer-encoding")]
-        if codings and (version == "1.0" or codings != ["chunked"]):
+        if framing.codings and (version == "1.0" or framing.codings != [b"chunked"]):
             return "its transfer coding is not chunked"
         return ""
 
@@ -242,7 +240,24 @@ def _wake(waiter: asyncio.Future[None] | None) -> None:
         waiter.set_result(None)
 
 
-def _persistent(head: ResponseHead, version: str) -> bool:
-    """Whether the server will keep the connection open."""
-    options = [one.strip().lower() for line in head.all("connection") for one in line.split(",")]
-    return "close" not in options and (version == "1.1" or "keep-alive" in options)
+class _Framing:
+    """What the headers say about where the answer ends and whether the connection stays."""
+
+    __slots__ = ("bounded", "codings", "persistent", "size")
+
+    def __init__(self, headers: Sequence[tuple[bytes, bytes]], version: str) -> None:
+        self.size = 0
+        self.bounded = False
+        self.codings: list[bytes] = []
+        options: list[bytes] = []
+        for name, value in headers:
+            self.size += len(name) + len(value) + 4
+            match name.lower():
+                case b"content-length":
+                    self.bounded = True
+                case b"transfer-encoding":
+                    self.bounded = True
+                    self.codings.append(value.lower())
+                case b"connection":
+                    options += (option.strip() for option in value.lower().split(b","))
+        self.persistent = b"close" not in options and (version == "1.1" or b"keep-alive" in options)

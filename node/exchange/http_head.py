@@ -5,7 +5,7 @@ every byte of a header survives on its way through (messages.md 5.2).
 """
 
 import re
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -45,25 +45,30 @@ class ResponseHead:
 
     status: int
     reason: str
-    headers: Headers
+    raw_headers: tuple[tuple[bytes, bytes], ...]
 
     @classmethod
-    def read(cls, status: int, reason: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Self:
-        """Make a head from what the parser found."""
-        text = tuple((_text(name), _text(value)) for name, value in headers)
-        return cls(status, _text(reason), text)
+    def read(cls, status: int, reason: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Self:
+        """Make a head from what the parser found; a reason that is not UTF-8 is ISO-8859-1."""
+        try:
+            words = reason.decode("utf-8")
+        except UnicodeDecodeError:
+            words = reason.decode("latin-1")
+        return cls(status, words, tuple(headers))
+
+    @property
+    def headers(self) -> Headers:
+        """The headers as text."""
+        return tuple((_text(name), _text(value)) for name, value in self.raw_headers)
 
     def all(self, name: str) -> list[str]:
-        """The values of a header, whatever its case."""
-        return [value for key, value in self.headers if key.lower() == name]
+        """The values of a header, given in lower case, whatever its case."""
+        wanted = name.encode("ascii")
+        return [_text(value) for key, value in self.raw_headers if key.lower() == wanted]
 
     def first(self, name: str) -> str | None:
-        """The first value of a header, whatever its case, or None."""
-        return next((value for key, value in self.headers if key.lower() == name), None)
-
-    def has(self, *names: str) -> bool:
-        """Whether one of these headers is there; names in lower case."""
-        return any(key.lower() in names for key, _ in self.headers)
+        """The first value of a header, given in lower case, whatever its case, or None."""
+        return next(iter(self.all(name)), None)
 
 
 def _text(raw: bytes) -> str:

@@ -5,6 +5,7 @@ retries: a request that was sent may have been acted on (design.md 3.6).
 """
 
 import asyncio
+import os
 import select
 import socket
 import ssl
@@ -106,7 +107,8 @@ async def _connect(destination: Destination, limits: Limits) -> HttpConnection:
             raise TlsHandshakeFailed("TLS handshake failed: the server hung up") from error
         raise NetworkFailure("The connection was closed at once") from error
     except OSError as error:
-        raise NetworkFailure(f"Could not connect: {error.strerror or 'no route'}") from error
+        reason = os.strerror(error.errno) if error.errno else "no address answers"
+        raise NetworkFailure(f"Could not connect: {reason}") from error
     if (opened := transport.get_extra_info("socket")) is not None:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return connection
