@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
+from node.log.settings import MessageLogSettings
 from trust.ids import ServerId
 from trust.settings import Bounds, ByteSize, ListenPort, Port, SettingProblem, required, setting
 
@@ -90,9 +91,6 @@ class LimitsSettings:
     memory_body: ByteSize = setting(
         ByteSize.parse("256 KiB"), "larger bodies are kept in the spool folder while in transit"
     )
-    exchanges: Annotated[int, Bounds(1, 100_000)] = setting(
-        1000, "exchanges at the same time; more are asked to come again"
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +113,7 @@ class NodeSettings:
     database: DatabaseSettings = setting(DatabaseSettings(), "the node's database")
     systems: SystemsSettings = setting(SystemsSettings(), "ports for information systems")
     peers: PeersSettings = setting(PeersSettings(), "ports for other nodes")
+    log: MessageLogSettings = setting(MessageLogSettings(), "what is kept of each message")
     limits: LimitsSettings = setting(LimitsSettings(), "what one message may cost")
     admin: AdminSettings = setting(AdminSettings(), "the operator's port")
     legacy_fault_codes: bool = setting(
@@ -132,4 +131,8 @@ class NodeSettings:
                     "true, or a loopback address",
                 )
             )
+        found += [
+            SettingProblem(("log", *problem.path), problem.found, problem.expected)
+            for problem in self.log.problems()
+        ]
         return found

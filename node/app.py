@@ -1,0 +1,339 @@
+"""A node: everything put together, started in order and stopped in the reverse order."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+
+from catalog.services import ServerConf
+from catalog.store import ServiceStore
+from catalog.watcher import ServerConfWatcher
+from node.downloads import Downloads
+from node.exchange.callers import Callers
+from node.exchange.consumer import Consumer
+from node.exchange.evidence import Evidence
+from node.exchange.information_system import InformationSystem
+from node.exchange.ocsp_responder import OcspResponder
+from node.exchange.peers import PeerRoutes, Peers
+from node.exchange.provider import Provider
+from node.exchange.signer import Signers
+from node.exchange.snapshot import Snapshots
+from node.exchange.spool import Spool
+from node.exchange.systems_port import SystemsPort
+from node.exchange.tls import peers_listener, systems_listener
+from node.identity_keeper import IdentityKeeper
+from node.internal_tls import open_internal_identity
+from node.listener import Handler, Listener, Port
+from node.log.messagelog import MessageLog
+from node.messages.fault import Dialect
+from node.messages.fault_codes import KNOWN_CODES
+from node.messages.version import Version
+from node.operate.admin import AdminPages
+from node.operate.health import Health, Probe
+from node.operate.metrics import Expiry, NodeMetrics
+from node.settings import NodeSettings
+from trust.certificate_verdicts import VerdictCache
+from trust.certificates import der, describe
+from trust.confparts import parse_anchor
+from trust.confupdater import ConfigurationUpdater, UpdaterSettings
+from trust.database import Pool, PoolSettings, migrate, open_pool
+from trust.errors import ExchangeError, StorageError
+from trust.globalconf import GlobalConf
+from trust.keyfiles import open_folder
+from trust.keystore import KeyStore
+from trust.ocspcache import OcspCache
+from trust.ocspupdate import OcspUpdater, expiries, own_certificates
+from trust.post import post
+
+log = logging.getLogger("sacbe.node")
+
+_HERE = Path(__file__).parent
+MIGRATIONS = {"catalog": _HERE.parent / "catalog" / "migrations", "node": _HERE / "migrations"}
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def open_database(dsn: str, settings: NodeSettings) -> Pool:
+    """Connect and bring the tables up to date; raises StorageError."""
+    pool = await open_pool(
+        dsn,
+        "sacbe-node",
+        PoolSettings(
+            max_connections=settings.database.connections,
+            statement_cache=100 if settings.database.statement_cache else 0,
+        ),
+    )
+    for component, folder in MIGRATIONS.items():
+        await migrate(pool, component, folder)
+    return pool
+
+
+class Node:
+    """One institution's server in this process.
+
+    async with Node(settings, dsn, password): …
+    """
+
+    def __init__(self, settings: NodeSettings, dsn: str, key_password: bytes) -> None:
+        self.settings = settings
+        self._dsn = dsn
+        self._password = key_password
+        self._stack = AsyncExitStack()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.ports: dict[str, Listener] = {}
+        self.metrics = NodeMetrics(KNOWN_CODES)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        settings = self.settings
+        open_folder(settings.data)
+        spool_folder = settings.data / "spool"
+        open_folder(spool_folder)
+        self.keys = KeyStore.open(settings.keys.folder, self._password)
+        self.internal = open_internal_identity(settings.data / "tls", self._password, utc_now())
+        pool = await open_database(self._dsn, settings)
+        self._stack.push_async_callback(pool.close)
+        await self._start_trust()
+        self.services = ServerConfWatcher(ServiceStore(pool), utc_now)
+        await self.services.refresh()
+        self._keep_running(self.services.run(), "services")
+        self.log = await self._stack.enter_async_context(
+            MessageLog(pool, settings.log, clock=utc_now, evidence_life=self._evidence_life)
+        )
+        self._build_exchange(Spool(spool_folder, settings.limits.body, settings.limits.memory_body))
+        self.health = Health(self._probes())
+        self._watch()
+        await self._listen()
+        log.info("node %s is up", settings.server)
+
+    async def _start_trust(self) -> None:
+        """Global configuration, OCSP, and what identifies us; each works offline at first."""
+        settings = self.settings
+        conf = settings.configuration
+        try:
+            anchor = parse_anchor(conf.anchor.read_bytes())
+        except OSError as error:
+            raise StorageError(f"{conf.anchor} can't be read: {error.strerror}") from error
+        self.updater = ConfigurationUpdater(
+            UpdaterSettings(
+                settings.data / "globalconf", conf.interval, conf.federations or ("none",)
+            ),
+            anchor,
+        )
+        await self.updater.start()
+        self._keep_running(self.updater.run(), "configuration")
+        session = await self._stack.enter_async_context(
+            aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
+        )
+
+        async def ask(url: str, body: bytes, content_type: str) -> bytes:
+            return await post(session, url, body, content_type)
+
+        self.ocsp = OcspUpdater(
+            lambda: self.keys.entries,
+            lambda: self.updater.conf,
+            OcspCache(settings.data / "ocsp"),
+            ask,
+            utc_now,
+        )
+        self._keep_running(self.ocsp.run(), "ocsp")
+        self.peers_tls = peers_listener(None)
+        self.identity = IdentityKeeper(
+            settings.server,
+            self.keys,
+            settings.keys.folder,
+            lambda: self.updater.conf,
+            self.ocsp.cache.get,
+            self.peers_tls,
+            utc_now,
+        )
+        self._keep_running(self.identity.run(), "identity")
+
+    def _build_exchange(self, spool: Spool) -> None:
+        settings, peers = self.settings, self.settings.peers
+        snapshots = Snapshots(lambda: self.updater.conf, self._services_now, utc_now)
+        evidence = Evidence(
+            Signers(lambda: self.keys.entries, self.ocsp.cache.get),
+            self.log,
+            utc_now,
+            VerdictCache(),
+        )
+        self.peers = Peers(
+            PeerRoutes(
+                port=peers.peer_port,
+                ocsp_port=peers.peer_ocsp_port,
+                connect=peers.connect_timeout,
+                silence=peers.answer_timeout,
+                connections=peers.connections_per_peer,
+            ),
+            lambda: self.identity.current,
+        )
+        self._stack.push_async_callback(self.peers.close)
+        systems = InformationSystem(lambda: self.internal)
+        self._stack.push_async_callback(systems.close)
+        dialect = Dialect(snake_case_faults=not settings.legacy_fault_codes)
+        consumer = Consumer(
+            snapshots,
+            evidence,
+            self.peers,
+            spool,
+            self.metrics,
+            frozenset(peers.hash_chain_servers),
+            dialect,
+            settings.systems.idle,
+            der(self.internal.chain[0]),
+        )
+        self.provider = Provider(
+            settings.server,
+            snapshots,
+            Callers(),
+            evidence,
+            systems,
+            spool,
+            self.metrics,
+            Version.find(peers.minimum_version) if peers.minimum_version else None,
+            peers.request_timeout,
+        )
+        downloads = Downloads(snapshots, self.log, lambda: self.updater.conf)
+        pages = {"/asic": downloads.asic, "/verificationconf": downloads.verification_conf}
+        self.systems_port = SystemsPort(consumer, pages, dialect)
+        self._evidence = evidence
+
+    async def _listen(self) -> None:
+        systems, peers, admin = self.settings.systems, self.settings.peers, self.settings.admin
+        responder = OcspResponder(self._ocsp_for_peer)
+        pages = AdminPages(self.metrics, self.health)
+        internal = systems_listener(self.internal)
+        await self._open(
+            Port("systems http", systems.host, systems.http_port, systems.idle),
+            self.systems_port.handle,
+        )
+        await self._open(
+            Port("systems https", systems.host, systems.https_port, systems.idle, internal.context),
+            self.systems_port.handle,
+        )
+        await self._open(
+            Port("peers", peers.host, peers.port, peers.idle, self.peers_tls.context),
+            self.provider.handle_message,
+        )
+        await self._open(Port("ocsp", peers.host, peers.ocsp_port, peers.idle), responder.handle)
+        tls = internal.context if admin.tls else None
+        await self._open(Port("admin", admin.host, admin.port, timedelta(seconds=30), tls), pages)
+
+    async def _open(self, port: Port, handler: Handler) -> None:
+        listener = Listener(port, handler)
+        await listener.open()
+        self._stack.push_async_callback(listener.close)
+        self.ports[port.name] = listener
+
+    def _keep_running(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(_tell_if_broken)
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._stack.push_async_callback(stop)
+
+    def _services_now(self) -> ServerConf:
+        return self.services.conf
+
+    def _evidence_life(self) -> timedelta:
+        conf = self.updater.conf
+        return timedelta(seconds=conf.ocsp_freshness_seconds if conf is not None else 0)
+
+    def _ocsp_for_peer(self, digest: str) -> bytes | None:
+        conf = self.updater.conf
+        return None if conf is None else self.ocsp.cache.for_peer(digest, conf, utc_now())
+
+    # --- what the operator sees -----------------------------------------------------------------
+
+    def _probes(self) -> dict[str, Probe]:
+        return {
+            "configuration": self._probe_configuration,
+            "identity": lambda: self.identity.problem or None,
+            "signing": self._probe_signing,
+            "log": lambda: self.log.reason,
+            "services": lambda: self.services.last_error,
+        }
+
+    def _probe_configuration(self) -> str | None:
+        conf = self.updater.conf
+        if conf is not None and conf.valid(utc_now()):
+            return None
+        reason = "Global configuration is expired" if conf else "There is no global configuration"
+        return f"{reason}. Last attempt: {self.updater.last_error or 'none yet'}"
+
+    def _probe_signing(self) -> str | None:
+        """Every member that this node speaks for must be able to sign."""
+        conf = self.updater.conf
+        if conf is None:
+            return "There is no global configuration"
+        members = {client.id.member for client in self._services_now().clients}
+        problems = []
+        for member in sorted(members):
+            try:
+                self._evidence.signers.signer_of(member, conf, utc_now())
+            except ExchangeError as error:
+                problems.append(error.text)
+        return "; ".join(problems) or None
+
+    def _watch(self) -> None:
+        metrics = self.metrics
+        metrics.gauge(
+            "sacbe_log_queue_records",
+            "Records that wait for a commit",
+            lambda: self.log.queue_depth,
+        )
+        metrics.gauge(
+            "sacbe_log_queue_bytes", "Bytes that wait for a commit", lambda: self.log.queue_bytes
+        )
+        metrics.gauge(
+            "sacbe_peer_connections_idle", "Kept connections to peers", lambda: self.peers.idle
+        )
+        metrics.gauge(
+            "sacbe_peer_connections_in_use", "Connections at work", lambda: self.peers.in_use
+        )
+        metrics.expiries(self._expiries)
+
+    def _expiries(self) -> Iterator[Expiry]:
+        conf = self.updater.conf
+        if conf is None:
+            return
+        for name, instance in conf.instances.items():
+            if instance.valid_until is not None:
+                yield Expiry("configuration", name, instance.valid_until)
+        yield from _own_expiries(self.keys, self.ocsp.cache, conf)
+
+
+def _own_expiries(keys: KeyStore, cache: OcspCache, conf: GlobalConf) -> Iterator[Expiry]:
+    own = own_certificates(keys.entries, conf, utc_now())
+    for certificate, usable_until in expiries(own, cache, conf):
+        name = describe(certificate)
+        yield Expiry("certificate", name, certificate.not_valid_after_utc)
+        if usable_until is not None:
+            yield Expiry("ocsp", name, usable_until)
+
+
+def _tell_if_broken(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("task %s ended", task.get_name(), exc_info=task.exception())

@@ -1,0 +1,75 @@
+"""Read an HTTP request with patience, answer it with exactly the headers that were given."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from datetime import timedelta
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+_NO_BODY = (204, 304)
+
+
+class ExactResponse(web.StreamResponse):
+    """An answer to which no `Server` and no `Content-Type` is added that was not given."""
+
+    async def _prepare_headers(self) -> None:
+        invented = [name for name in (hdrs.CONTENT_TYPE, hdrs.SERVER) if name not in self._headers]
+        await super()._prepare_headers()
+        for name in invented:
+            self._headers.popall(name, None)
+
+
+async def request_pieces(request: web.BaseRequest, patience: timedelta) -> AsyncIterator[bytes]:
+    """The body of a request as it arrives; raises TimeoutError when the sender stands still."""
+    seconds = patience.total_seconds()
+    while True:
+        async with asyncio.timeout(seconds):
+            piece = await request.content.readany()
+        if not piece:
+            return
+        yield piece
+
+
+def has_body(method: str, status: int) -> bool:
+    """Whether an answer to this method with this status carries a body at all (RFC 9110 6.4.1)."""
+    return method != "HEAD" and status not in _NO_BODY
+
+
+async def respond(
+    request: web.BaseRequest,
+    status: int,
+    headers: Iterable[tuple[str, str]],
+    body: AsyncIterable[bytes] | None,
+    length: int | None,
+) -> web.StreamResponse:
+    """Send a whole answer.
+
+    Args:
+        body: its pieces; None for an empty one.
+        length: bytes of the body when known; else the body is sent chunked.
+    """
+    response = ExactResponse(status=status, headers=CIMultiDict(headers))
+    sends = has_body(request.method, status)
+    if sends and length is not None:
+        response.content_length = length
+    await response.prepare(request)
+    if sends and body is not None:
+        async for piece in body:
+            await response.write(piece)
+    await response.write_eof()
+    return response
+
+
+async def respond_bytes(
+    request: web.BaseRequest, status: int, headers: Iterable[tuple[str, str]], body: bytes
+) -> web.StreamResponse:
+    """Send a whole answer whose body is at hand."""
+    response = ExactResponse(status=status, headers=CIMultiDict(headers))
+    if has_body(request.method, status):
+        response.content_length = len(body)
+    await response.prepare(request)
+    if has_body(request.method, status):
+        await response.write(body)
+    await response.write_eof()
+    return response
