@@ -192,6 +192,7 @@ class PeerSearch:
             judgement = connection.judged
             if not isinstance(judgement, PeerJudgement) or not connection.usable:
                 raise NetworkFailure("The connection was closed")
+            self._check_target(judgement)
         except TimeoutError as error:
             self._discard(key, connection)
             raise NetworkFailure("Connect timed out", "io_error") from error
@@ -217,14 +218,17 @@ class PeerSearch:
         found = await self.trust.judge(
             peer_chain(connection.tls), self.provider, self.conf, self.at, fetch
         )
-        if self.target is not None and found.server.id != self.target:
-            raise UntrustedPeer(
-                f"Peer certificate belongs to {found.server.id} and not to {self.target}"
-            )
         known = connection.judged
         if isinstance(known, PeerJudgement) and known.conf_number == found.conf_number:
             found.good_until = {**known.good_until, **found.good_until}
         connection.judged = found
+
+    def _check_target(self, judgement: PeerJudgement) -> None:
+        """Whoever names a server gets that one, though another may answer for the provider, too."""
+        if self.target is not None and judgement.server.id != self.target:
+            raise UntrustedPeer(
+                f"Peer certificate belongs to {judgement.server.id} and not to {self.target}"
+            )
 
     def _key(self, server: Server) -> PeerKey:
         return PeerKey(server.id, self.routes.of(server), self.context)
