@@ -144,11 +144,16 @@ def test_large_content_comes_in_small_pieces() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../up", "/root", "a//b", "a\\b", "c:x", "a/../b", ".hidden", "é"]
+    "name", ["../up", "/root", "a//b", "a\\b", "c:x", "a/../b", "..", "./a", "é"]
 )
 def test_names_with_tricks_are_refused(name: str) -> None:
     with pytest.raises(BrokenZip, match="plain"):
         read_entries(io.BytesIO(packed({name: b"x"})))
+
+
+def test_message_ids_make_plain_names() -> None:
+    files = {"-a%2Fb+c*d.._1-request-1.asice": b"x", "..a": b"y", "META-INF/": b""}
+    assert unpack(packed(files, method=zipfile.ZIP_STORED))[0] == files
 
 
 def test_two_entries_of_one_name_are_refused() -> None:

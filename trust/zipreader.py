@@ -37,7 +37,7 @@ _END = struct.Struct("<4s4H2LH")
 _DESCRIPTOR = struct.Struct("<4s3L")
 _FOLLOWED_BY_DESCRIPTOR = 0x0008
 _UTF8_NAMES = 0x0800
-_NAME = re.compile(rb"(?:[A-Za-z0-9_%+*][A-Za-z0-9._%+*-]*(?:/(?!$)|/?$))+")
+_NAME = re.compile(rb"(?:(?!\.\.?(?:/|$))[A-Za-z0-9._%+*-]+(?:/(?!$)|/?$))+")
 
 
 class NotAZip(MalformedMessage):

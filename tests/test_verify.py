@@ -1,0 +1,294 @@
+"""`sacbe verify`: its exit codes, its JSON, its words, and where it takes the trust list from."""
+
+import io
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from scripts import cli, trustlist
+from tests.containers import chained, plain, stamped
+from tests.pki import NOON
+from tests.published import Publisher
+from tests.signing import MESSAGE, Signatory
+from tests.vector_files import vector_path
+from trust.asic import build_container
+from trust.confpublish import build_anchor, build_shared_parameters
+from trust.confstore import verification_zip
+from trust.globalconf import GlobalConf
+
+_CONTAINERS = "asic/src/tool/asic-verifier-cli/src/test/resources"
+_CONF = "asic/src/lib/globalconf-core/src/test/resources/globalconf_good2_v3"
+
+
+def _verify(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = cli.main(["verify", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def _objects(output: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+@pytest.fixture
+def conf() -> Path:
+    return vector_path(_CONF)
+
+
+@pytest.mark.interop
+def test_a_good_container_gives_0_and_its_object(
+    capsys: pytest.CaptureFixture[str], conf: Path
+) -> None:
+    file = vector_path(f"{_CONTAINERS}/valid-signed-hashchain.asice")
+    code, out, err = _verify(capsys, file, "--conf", conf, "--json")
+    (found,) = _objects(out)
+    assert (code, err) == (0, "")
+    checks = found.pop("checks")
+    assert found == {
+        "file": str(file),
+        "verdict": "passed",
+        "code": None,
+        "reason": None,
+        "signer": "DEV/COM/4321",
+        "signed_at": "2024-12-05T12:37:37.117Z",
+        "timestamp": "2024-12-05T12:37:50Z",
+        "parts": [
+            {"name": "/message.xml", "covered": True},
+            {"name": "/attachment1", "covered": False},
+        ],
+    }
+    assert isinstance(checks, list)
+    assert {"name", "outcome", "detail"} == set(checks[0])
+    assert {check["outcome"] for check in checks} == {"passed", "warning"}
+
+
+@pytest.mark.interop
+def test_one_bad_container_among_good_ones_gives_1(
+    capsys: pytest.CaptureFixture[str], conf: Path
+) -> None:
+    names = ("valid-batch-ts", "wrong-message", "valid-signed-message")
+    files = [vector_path(f"{_CONTAINERS}/{name}.asice") for name in names]
+    code, out, _ = _verify(capsys, *files, "--conf", conf, "--json")
+    assert code == 1
+    assert [(o["verdict"], o["code"]) for o in _objects(out)] == [
+        ("passed", None),
+        ("failed", "invalid_signature_value"),
+        ("passed", None),
+    ]
+
+
+@pytest.mark.interop
+def test_a_container_that_cant_be_judged_gives_1(
+    capsys: pytest.CaptureFixture[str], conf: Path
+) -> None:
+    """A ZIP of containers, as nodes hand them out and archive them, is judged one by one."""
+    folder = "asic/src/addons/messagelog/messagelog-archive-verifier/src/test/resources"
+    code, out, _ = _verify(
+        capsys, vector_path(f"{folder}/message-archive-1.zip"), "--conf", conf, "--json"
+    )
+    objects = _objects(out)
+    assert code == 1
+    assert len(objects) == 20
+    assert {found["verdict"] for found in objects} == {"indeterminate"}
+    assert str(objects[0]["file"]).endswith("message-archive-1.zip:ID1234-request-3.asice")
+
+
+@pytest.mark.interop
+def test_what_is_no_container_gives_2_and_a_sentence(
+    capsys: pytest.CaptureFixture[str], conf: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "text"
+    text.write_text("hello")
+    good = vector_path(f"{_CONTAINERS}/valid-batch-ts.asice")
+    code, out, err = _verify(capsys, text, tmp_path / "absent", tmp_path, good, "--conf", conf)
+    assert code == 2
+    assert out.startswith("PASSED")
+    assert len(err.splitlines()) == 3
+    assert "text is no container" in err
+    assert "absent can't be read: No such file" in err
+    code, out, _ = _verify(capsys, text, "--conf", conf, "--json")
+    assert (code, _objects(out)[0]["code"]) == (2, "asic_mime_type_not_found")
+
+
+@pytest.mark.interop
+def test_a_damaged_container_gives_1(
+    capsys: pytest.CaptureFixture[str], conf: Path, tmp_path: Path
+) -> None:
+    raw = vector_path(f"{_CONTAINERS}/valid-batch-ts.asice").read_bytes()
+    damaged = tmp_path / "damaged.asice"
+    damaged.write_bytes(raw[:4000])
+    code, out, err = _verify(capsys, damaged, "--conf", conf, "--json")
+    assert (code, err) == (1, "")
+    assert _objects(out)[0]["code"] == "asic_invalid_container"
+
+
+# --- the trust list -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def signatory() -> Signatory:
+    return Signatory()
+
+
+@pytest.fixture
+def trusted(signatory: Signatory, tmp_path: Path) -> Path:
+    """The trust list of the small PKI, as a node would hand it out."""
+    own = signatory.conf.own
+    written = replace(own, shared_raw=build_shared_parameters(own.shared))
+    path = tmp_path / "verificationconf.zip"
+    path.write_bytes(
+        verification_zip(replace(signatory.conf, instances=MappingProxyType({"TEST": written})))
+    )
+    return path
+
+
+def test_a_container_without_time_stamp_is_judged_at_the_time_given(
+    capsys: pytest.CaptureFixture[str], signatory: Signatory, trusted: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "ours.asice"
+    file.write_bytes(build_container(chained(signatory)))
+    at = NOON.replace(tzinfo=None).isoformat()
+    code, out, _ = _verify(capsys, file, "--conf", trusted, "--at", at)
+    assert code == 0
+    assert out.splitlines()[0] == f"PASSED  {file}"
+    assert "  signed by   TEST/GOV/1001" in out
+    assert "judged for 2026-11-21 12:00:00Z" in out
+    code, out, _ = _verify(capsys, file, "--conf", trusted, "--at", "2031-01-01T00:00:00+02:00")
+    assert code == 1
+    assert out.splitlines()[0] == f"FAILED  {file}"
+    assert out.splitlines()[1].startswith("  because     ")
+
+
+def test_text_from_a_container_does_not_move_the_cursor(
+    capsys: pytest.CaptureFixture[str], signatory: Signatory, trusted: Path, tmp_path: Path
+) -> None:
+    message = MESSAGE.replace(b"TEST/GOV/1001", b"TEST/GOV/%1B%5B2J1001")
+    file = tmp_path / "odd\x1b.asice"
+    file.write_bytes(build_container(plain(signatory, message)))
+    code, out, _ = _verify(capsys, file, "--conf", trusted, "--at", NOON.isoformat())
+    assert code == 1
+    assert "\x1b" not in out
+    assert "TEST/GOV/?[2J1001" in out
+
+
+def test_a_changed_container_in_a_zip_is_told_by_its_name(
+    capsys: pytest.CaptureFixture[str], signatory: Signatory, trusted: Path, tmp_path: Path
+) -> None:
+    good = build_container(stamped(signatory, plain(signatory)))
+    target = tmp_path / "both.zip"
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("a-request-1.asice", good)
+        archive.writestr("a-response-2.asice", good.replace(b"mimetype=", b"mimetypf="))
+    code, out, _ = _verify(capsys, target, "--conf", trusted, "--json")
+    assert code == 1
+    assert [(found["file"], found["verdict"]) for found in _objects(out)] == [
+        (f"{target}:a-request-1.asice", "passed"),
+        (f"{target}:a-response-2.asice", "failed"),
+    ]
+
+
+def _check_conf(conf: GlobalConf) -> None:
+    assert conf.own_instance == "DEV"
+    assert conf.own.shared.approved_tsas
+
+
+@pytest.mark.interop
+def test_a_saved_download_is_a_trust_list(conf: Path, tmp_path: Path) -> None:
+    download = tmp_path / "verificationconf.zip"
+    download.write_bytes(verification_zip(trustlist.load_trust_list(str(conf))))
+    _check_conf(trustlist.load_trust_list(str(download)))
+    with zipfile.ZipFile(download) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    _check_conf(trustlist.load_trust_list(str(tmp_path / "unpacked")))
+    _check_conf(trustlist.load_trust_list(str(tmp_path / "unpacked" / "verificationconf")))
+
+
+@contextmanager
+def _served(answers: dict[str, bytes]) -> Iterator[str]:
+    """A plain server of some paths, on this machine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = answers.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.interop
+def test_a_nodes_address_is_a_trust_list(conf: Path) -> None:
+    download = verification_zip(trustlist.load_trust_list(str(conf)))
+    with _served({"/verificationconf": download}) as address:
+        _check_conf(trustlist.load_trust_list(f"{address}/verificationconf"))
+
+
+def test_an_anchor_leads_to_a_verified_trust_list(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    answers: dict[str, bytes] = {}
+    file = tmp_path / "anchor.xml"
+    with _served(answers) as address:
+        publisher = Publisher(address=address.removeprefix("http://"))
+        file.write_bytes(build_anchor(publisher.anchor()))
+        code, _, err = _verify(capsys, "x", "--conf", file)
+        assert code == 2
+        assert "No configuration of TEST" in err
+        answers.update(publisher.publish(datetime.now(UTC)))
+        conf = trustlist.load_trust_list(str(file))
+    assert conf.own.shared.approved_tsas == publisher.shared.approved_tsas
+    assert not conf.own.expired(datetime.now(UTC))
+
+
+def test_an_unusable_trust_list_gives_2_and_a_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = tmp_path / "anchor.xml"
+    text.write_text("hello")
+    broken = io.BytesIO()
+    with zipfile.ZipFile(broken, "w") as archive:
+        archive.writestr("verificationconf/instance-identifier", "DEV")
+    saved = tmp_path / "conf.zip"
+    saved.write_bytes(broken.getvalue())
+    with _served({"/text": b"hello"}) as address:
+        for source, said in (
+            (tmp_path / "absent", "can't be read"),
+            (tmp_path, "instance-identifier"),
+            (text, "neither a folder, nor a ZIP, nor an anchor"),
+            (saved, "no usable trust list of DEV"),
+            (f"{address}/text", "no ZIP file"),
+            (f"{address}/absent", "404"),
+            ("http://127.0.0.1:1/", "download failed"),
+        ):
+            code, out, err = _verify(capsys, "x", "--conf", source)
+            assert (code, out) == (2, "")
+            assert said in err
+            assert len(err.splitlines()) == 1
+
+
+def test_bad_usage_gives_2(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (("x",), ("--conf", "y"), ("x", "--conf", "y", "--at", "yesterday")):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["verify", *arguments])
+        assert ended.value.code == 2
+    assert "yesterday" in capsys.readouterr().err
