@@ -136,6 +136,7 @@ class PostgresServer:
         self.settings = settings or PostgresSettings()
         self._process: BoundProcess | None = None
         self._stopping = False
+        self._changing = asyncio.Lock()  # held while the server is started or stopped
         self._lock: int | None = None
         self._socket_folder = self.folder / "run"
         self._tcp_port: int | None = None
@@ -162,7 +163,8 @@ class PostgresServer:
         self._stopping = False
         self._take_lock()
         try:
-            await self._launch()
+            async with self._changing:
+                await self._launch()
         except BaseException:
             await self.stop()
             raise
@@ -170,6 +172,10 @@ class PostgresServer:
     async def stop(self) -> None:
         """End the server and wait for it: quickly and cleanly, by force only when it hangs."""
         self._stopping = True
+        async with self._changing:
+            await self._end()
+
+    async def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             for number, patience in ((signal.SIGINT, 30), (signal.SIGQUIT, 5), (signal.SIGKILL, 5)):
@@ -198,9 +204,12 @@ class PostgresServer:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
             try:
-                await self._launch()
+                async with self._changing:
+                    if not self._stopping:
+                        await self._launch()
             except StorageError as error:
-                _LOG.warning("%s; next attempt in %.1f s", error, pause)
+                if not self._stopping:
+                    _LOG.warning("%s; next attempt in %.1f s", error, pause)
 
     def dsn(self, database: str, role: str, password: str) -> str:
         """The address of a database for asyncpg and psql, by the Unix socket."""
@@ -293,8 +302,9 @@ class PostgresServer:
         self.folder.chmod(0o711)  # the account must pass through to its data
         if not run_as.can_run(binaries.postgres):
             copies = self.folder / "binaries"
-            copies.mkdir(mode=0o755, exist_ok=True)
+            copies.mkdir(exist_ok=True)
             binaries = binaries.copied_to(copies / str(binaries.major))
+            run_as.own(copies)  # whatever the modes of the originals
             if not run_as.can_run(binaries.postgres):
                 raise StorageError(
                     f"The folder {self.folder} can't be reached by the database user"
@@ -354,7 +364,7 @@ class PostgresServer:
         deadline = time.monotonic() + self.settings.start_timeout
         asked = False
         while notice.exists() and (left := workers_in(self.data)):
-            if time.monotonic() > deadline:
+            if self._stopping or time.monotonic() > deadline:
                 raise StorageError(f"Another server still works in {self.data}")
             former = notice.read_text().partition("\n")[0].strip() if notice.exists() else ""
             if not asked and former.isdecimal() and int(former) in left:
@@ -367,7 +377,7 @@ class PostgresServer:
 
     async def _ready(self, process: BoundProcess) -> None:
         deadline = time.monotonic() + self.settings.start_timeout
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self._stopping:
             if process.returncode is not None:
                 raise StorageError(f"PostgreSQL did not start: {self._last_words()}")
             try:

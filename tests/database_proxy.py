@@ -25,6 +25,8 @@ class DatabaseProxy:
         self.cut: Cut | None = None  # the next commit, once
         self.commit_mark = COPY_DONE
         self.cuts = 0
+        self.flow = asyncio.Event()  # cleared: nothing is carried, and nothing ends
+        self.flow.set()
         self.open = True  # False: connections are refused and existing ones end
         self._server_socket = server_socket
         self._writers: set[asyncio.StreamWriter] = set()
@@ -44,10 +46,10 @@ class DatabaseProxy:
         cutting = asyncio.Event()  # set: the next answer is kept back
         try:
             requests = asyncio.create_task(
-                _carry(reader, server_writer, lambda data: self._request(data, cutting))
+                self._carry(reader, server_writer, lambda data: self._request(data, cutting))
             )
             answers = asyncio.create_task(
-                _carry(server_reader, writer, lambda _: not cutting.is_set())
+                self._carry(server_reader, writer, lambda _: not cutting.is_set())
             )
             _, pending = await asyncio.wait(
                 {requests, answers}, return_when=asyncio.FIRST_COMPLETED
@@ -70,16 +72,19 @@ class DatabaseProxy:
             cutting.set()
         return cut is Cut.AFTER_COMMIT
 
-
-async def _carry(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, allowed: Callable[[bytes], bool]
-) -> None:
-    while data := await reader.read(1 << 16):
-        if not allowed(data):
-            return
-        writer.write(data)
-        with contextlib.suppress(ConnectionError):
-            await writer.drain()
+    async def _carry(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        allowed: Callable[[bytes], bool],
+    ) -> None:
+        while data := await reader.read(1 << 16):
+            await self.flow.wait()
+            if not allowed(data):
+                return
+            writer.write(data)
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
 
 
 @contextlib.asynccontextmanager

