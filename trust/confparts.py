@@ -64,6 +64,13 @@ MONITORING_ID = "MONITORING"
 FETCH_INTERVAL_ID = "FETCHINTERVAL"
 NEXT_UPDATE_ID = "NEXTUPDATE"
 
+_TELLING = {
+    "monitoringClient": MONITORING_ID,
+    "ocspFetchInterval": FETCH_INTERVAL_ID,
+    "verifyNextUpdate": NEXT_UPDATE_ID,
+    "managementService": PRIVATE_PARAMETERS_ID,
+}
+
 MAX_PART_BYTES = 32 * 1024 * 1024
 MAX_ANCHOR_BYTES = 1024 * 1024
 MAX_ELEMENTS = 1_500_000
@@ -142,6 +149,21 @@ def parse_fetch_interval(raw: bytes) -> int:
 def parse_next_update(raw: bytes) -> bool:
     """Whether the nextUpdate of an OCSP response is verified."""
     return _read(raw, "conf", NEXT_UPDATE, OLDEST_VERSION).truth("verifyNextUpdate")
+
+
+def part_identifier(raw: bytes) -> str | None:
+    """Which part a document is, by its elements; None for one that is not a part (an anchor).
+
+    Raises MalformedMessage for what is no XML.
+    """
+    root = _root(raw)
+    if root.tag != f"{{{XROAD_NAMESPACE}}}conf":
+        return None
+    names = {child.tag for child in root}
+    for name, identifier in _TELLING.items():
+        if name in names:
+            return identifier
+    return SHARED_PARAMETERS_ID
 
 
 def check_part(identifier: str, raw: bytes, version: int) -> None:

@@ -140,10 +140,11 @@ def _parts(folder: Path) -> Iterator[Part]:
                     f"There are more than {MAX_FILES} files", "malformed_global_conf"
                 )
             if path.is_file() and not path.name.endswith(METADATA):
-                yield _part(path, instance)
+                yield load_part(path, instance)
 
 
-def _part(path: Path, instance: str) -> Part:
+def load_part(path: Path, instance: str) -> Part:
+    """Read one part with the metadata beside it; raises OSError."""
     metadata = _metadata(path)
     fixed = _IDENTIFIERS.get(path.name)
     return Part(
