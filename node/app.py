@@ -211,7 +211,13 @@ class Node:
             Version.find(peers.minimum_version) if peers.minimum_version else None,
             peers.request_timeout,
         )
-        downloads = Downloads(snapshots, self.log, lambda: self.updater.conf)
+        downloads = Downloads(
+            self.log,
+            lambda: self.updater.conf,
+            self._services_now,
+            utc_now,
+            der(self.internal.chain[0]),
+        )
         pages = {"/asic": downloads.asic, "/verificationconf": downloads.verification_conf}
         self.systems_port = SystemsPort(consumer, pages, dialect)
         self._evidence = evidence

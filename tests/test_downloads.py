@@ -1,0 +1,187 @@
+"""`GET /asic` and `GET /verificationconf` of a real node, after real exchanges."""
+
+import io
+import zipfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from catalog.services import AccessRight, ConnectionType, HostedClient
+from scripts.postgres import PostgresServer
+from tests.instance import (
+    CONSUMER,
+    NAME,
+    PROVIDER,
+    SERVICE,
+    Instance,
+    NodeUnderTest,
+    rest_service,
+    utc_now,
+)
+from trust.asic import parse_container
+from trust.confstore import load_configuration
+from trust.container import verify_container
+from trust.report import Outcome
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@dataclass
+class Pair:
+    civil: NodeUnderTest
+    muni: NodeUnderTest
+    session: aiohttp.ClientSession
+
+    async def call(self, message_id: str, body: bytes | None = None) -> None:
+        headers = {"X-Road-Client": CONSUMER.path, "X-Road-Id": message_id}
+        url = f"{self.muni.url}/r1/{SERVICE.path}/echo"
+        method = "GET" if body is None else "POST"
+        answer = await self.session.request(method, url, headers=headers, data=body)
+        assert answer.status == 200, await answer.text()
+
+    async def asic(
+        self, node: NodeUnderTest, message_id: str, *flags: str, **changes: str
+    ) -> tuple[int, str, bytes]:
+        client = CONSUMER if node is self.muni else PROVIDER
+        names = ("xRoadInstance", "memberClass", "memberCode", "subsystemCode")
+        wanted = dict(zip(names, client.parts, strict=True)) | {"queryId": message_id} | changes
+        query = "&".join([urlencode({k: v for k, v in wanted.items() if v}), *flags])
+        answer = await self.session.get(f"{node.url}/asic?{query}")
+        return answer.status, answer.headers.get("Content-Disposition", ""), await answer.read()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pair(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
+) -> AsyncIterator[Pair]:
+    async def echo(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=await request.read() or b"{}", content_type="application/json")
+
+    runner = web.ServerRunner(web.Server(echo, access_log=None))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with (
+        Instance(tmp_path_factory.mktemp("instance"), postgres_server) as instance,
+        aiohttp.ClientSession() as session,
+    ):
+        offered = HostedClient(
+            PROVIDER,
+            connection=ConnectionType.HTTP,
+            services=(rest_service(url),),
+            rights=(AccessRight(CONSUMER, SERVICE.service_code),),
+        )
+        civil = await instance.add("CIVIL", PROVIDER, hosted=[offered])
+        muni = await instance.add("MUNI", CONSUMER)
+        await instance.start()
+        yield Pair(civil, muni, session)
+    await runner.cleanup()
+
+
+async def test_both_nodes_hand_out_containers_that_hold(pair: Pair) -> None:
+    await pair.call("hold/1", b'{"code":1}')
+    for node in (pair.civil, pair.muni):
+        status, disposition, body = await pair.asic(node, "hold/1")
+        assert status == 200, body
+        assert disposition == 'attachment; filename="hold%2F1.zip"'
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            names = archive.namelist()
+            containers = [archive.read(name) for name in names]
+        assert [name.rpartition("-")[0] for name in names] == [
+            "hold%2F1-request", "hold%2F1-response",
+        ]  # fmt: skip
+        conf = load_configuration(node.settings.data / "globalconf")
+        signers = []
+        for raw in containers:
+            verdict = verify_container(parse_container(raw), conf, utc_now())
+            assert verdict.verdict is Outcome.PASSED, verdict.reason
+            assert all(part.covered for part in verdict.parts)
+            signers.append(str(verdict.signer))
+        assert signers == [f"MEMBER:{NAME}/MUN/2001", f"MEMBER:{NAME}/GOV/1001"]
+
+
+async def test_one_container_is_handed_out_alone(pair: Pair) -> None:
+    await pair.call("alone")
+    status, disposition, body = await pair.asic(pair.muni, "alone", "requestOnly", "unique")
+    assert status == 200
+    assert disposition.startswith('attachment; filename="alone-request-')
+    assert parse_container(body).message.startswith(b"GET\r\n")
+    status, disposition, body = await pair.asic(pair.muni, "alone", "responseOnly", "force")
+    assert status == 200
+    assert disposition == 'attachment; filename="alone-response.zip"'
+
+
+@pytest.mark.parametrize(
+    ("flags", "changes", "status", "text"),
+    [
+        ((), {"xRoadInstance": ""}, 400, 'Parameter "xRoadInstance"  must be specified.'),
+        ((), {"queryId": ""}, 400, 'Parameter "queryId"  must be specified.'),
+        (
+            ("requestOnly", "responseOnly"), {}, 400,
+            'Parameters "requestOnly" and "responseOnly" cannot be used at the same time.',
+        ),
+        (
+            ("unique",), {}, 400,
+            'Parameter "unique" not applicable without "requestOnly" or "responseOnly".',
+        ),
+        ((), {"queryId": "never sent"}, 404, "No signed documents found"),
+        (("unique",), {"queryId": "never sent"}, 404, "No signed documents found"),
+        (
+            (), {"subsystemCode": "other"}, 401,
+            f"Client 'SUBSYSTEM:{NAME}/MUN/2001/other' not found",
+        ),
+    ],
+)  # fmt: skip
+async def test_what_can_not_be_handed_out_is_said_in_plain_text(
+    pair: Pair, flags: tuple[str, ...], changes: dict[str, str], status: int, text: str
+) -> None:
+    await pair.call("asked")
+    found, _, body = await pair.asic(pair.muni, "asked", *flags, **changes)
+    assert (found, body.decode()) == (status, text)
+
+
+async def test_another_party_s_messages_are_not_found(pair: Pair) -> None:
+    await pair.call("private")
+    parts = dict(
+        zip(("memberClass", "memberCode", "subsystemCode"), PROVIDER.parts[1:], strict=True)
+    )
+    status, _, body = await pair.asic(pair.muni, "private", **parts)
+    assert status == 401, body
+
+
+async def test_a_repeated_message_id_has_no_unique_container(pair: Pair) -> None:
+    await pair.call("twice")
+    await pair.call("twice")
+    status, _, body = await pair.asic(pair.muni, "twice", "requestOnly", "unique")
+    assert (status, body) == (500, b"There are 2 signed documents, not one")
+
+
+async def test_the_verification_configuration_is_enough_to_judge_by(
+    pair: Pair, tmp_path: Path
+) -> None:
+    answer = await pair.session.get(f"{pair.muni.url}/verificationconf")
+    assert answer.headers["Content-Disposition"] == 'filename="verificationconf.zip"'
+    with zipfile.ZipFile(io.BytesIO(await answer.read())) as archive:
+        assert f"verificationconf/{NAME}/shared-params.xml" in archive.namelist()
+        archive.extractall(tmp_path)
+    await pair.call("judged")
+    _, _, body = await pair.asic(pair.civil, "judged", "responseOnly", "unique")
+    conf = load_configuration(tmp_path / "verificationconf")
+    assert verify_container(parse_container(body), conf, utc_now()).verdict is Outcome.PASSED
+
+
+async def test_other_paths_and_methods_are_soap_and_refused_as_such(pair: Pair) -> None:
+    for method, path, code in (
+        ("GET", "/wsdl", "client.invalid_http_method"),
+        ("POST", "/asic", "client.invalid_content_type"),
+        ("POST", "/", "client.invalid_content_type"),
+    ):
+        answer = await pair.session.request(method, f"{pair.muni.url}{path}", data=b"<x/>")
+        assert answer.status == 200
+        assert f"<faultcode>{code}</faultcode>" in await answer.text()
