@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from enum import Enum
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -16,6 +16,7 @@ class Cut(Enum):
 
     BEFORE_COMMIT = "failed and not stored"
     AFTER_COMMIT = "failed yet stored"
+    LATE_COMMIT = "failed and stored some time later"
 
 
 class DatabaseProxy:
@@ -25,6 +26,7 @@ class DatabaseProxy:
         self.cut: Cut | None = None  # the next commit, once
         self.commit_mark = COPY_DONE
         self.cuts = 0
+        self.late = asyncio.Event()  # set: what LATE_COMMIT keeps back goes on its way
         self.flow = asyncio.Event()  # cleared: nothing is carried, and nothing ends
         self.flow.set()
         self.open = True  # False: connections are refused and existing ones end
@@ -46,10 +48,12 @@ class DatabaseProxy:
         cutting = asyncio.Event()  # set: the next answer is kept back
         try:
             requests = asyncio.create_task(
-                self._carry(reader, server_writer, lambda data: self._request(data, cutting))
+                self._carry(
+                    reader, server_writer, lambda data: self._request(data, cutting, writer)
+                )
             )
             answers = asyncio.create_task(
-                self._carry(server_reader, writer, lambda _: not cutting.is_set())
+                self._carry(server_reader, writer, lambda _: self._answer(cutting))
             )
             _, pending = await asyncio.wait(
                 {requests, answers}, return_when=asyncio.FIRST_COMPLETED
@@ -62,25 +66,33 @@ class DatabaseProxy:
             for each in pair:
                 each.transport.abort()
 
-    def _request(self, data: bytes, cutting: asyncio.Event) -> bool:
+    async def _request(
+        self, data: bytes, cutting: asyncio.Event, client: asyncio.StreamWriter
+    ) -> bool:
         """Whether to pass a request on; notes when its answer must not arrive."""
         if self.cut is None or self.commit_mark not in data:
             return True
         cut, self.cut = self.cut, None
         self.cuts += 1
-        if cut is Cut.AFTER_COMMIT:
+        if cut is Cut.LATE_COMMIT:
+            client.transport.abort()
+            await self.late.wait()
+        elif cut is Cut.AFTER_COMMIT:
             cutting.set()
-        return cut is Cut.AFTER_COMMIT
+        return cut is not Cut.BEFORE_COMMIT
+
+    async def _answer(self, cutting: asyncio.Event) -> bool:
+        return not cutting.is_set()
 
     async def _carry(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        allowed: Callable[[bytes], bool],
+        allowed: Callable[[bytes], Awaitable[bool]],
     ) -> None:
         while data := await reader.read(1 << 16):
             await self.flow.wait()
-            if not allowed(data):
+            if not await allowed(data):
                 return
             writer.write(data)
             with contextlib.suppress(ConnectionError):

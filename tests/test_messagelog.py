@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from node.log.messagelog import MIGRATIONS, MessageLog, MessageLogSettings, Place, RecordQuery
 from node.log.records import BodyPlace, BytesBody, LoggedBody, ReplayDetected, Side
 from node.log.room import Room
+from node.log.rows import COLUMNS, build_row
 from node.log.search import build_select
 from node.log.settings import Beyond
 from node.log.upkeep import make_partitions, purge_replay_keys
@@ -242,7 +243,7 @@ async def broken_way(database_dsn: str) -> AsyncIterator[tuple[MessageLog, Datab
 
 
 @pytest.mark.parametrize("keyed", [False, True], ids=["copy", "transaction"])
-@pytest.mark.parametrize("cut", Cut)
+@pytest.mark.parametrize("cut", [Cut.BEFORE_COMMIT, Cut.AFTER_COMMIT])
 async def test_a_commit_in_doubt_is_settled_and_nothing_is_lost_or_doubled(
     broken_way: tuple[MessageLog, DatabaseProxy], database_dsn: str, cut: Cut, keyed: bool
 ) -> None:
@@ -263,6 +264,53 @@ async def test_a_commit_in_doubt_is_settled_and_nothing_is_lost_or_doubled(
     assert await count(database_dsn) == 6
     assert await count(database_dsn, f"number IN ({', '.join(map(str, numbers))})") == 5
     assert log.healthy
+
+
+async def test_a_commit_that_arrives_while_it_is_repeated_counts_once(
+    broken_way: tuple[MessageLog, DatabaseProxy], database_dsn: str
+) -> None:
+    log, proxy = broken_way
+    proxy.cut = Cut.LATE_COMMIT
+    proxy.commit_mark = COMMIT
+    record = sample_record(replay_key=key_of("0"))
+    appending = asyncio.create_task(log.append(record))
+    connection = await asyncpg.connect(database_dsn)
+    for _ in range(1000):  # until the second attempt waits for the first
+        if await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            break
+        await asyncio.sleep(0.01)
+    else:
+        pytest.fail("nobody waits")
+    assert not appending.done()
+    proxy.late.set()
+    number = await appending
+    assert await connection.fetchval("SELECT number FROM replay_key") == number
+    await connection.close()
+    assert await count(database_dsn) == 1
+
+
+async def test_a_row_that_appears_under_its_number_while_in_doubt_is_taken_for_stored(
+    broken_way: tuple[MessageLog, DatabaseProxy], database_dsn: str
+) -> None:
+    log, proxy = broken_way
+    record = sample_record()
+    row = build_row(record, None)
+    row.number = 1_000_000
+    earlier = await asyncpg.connect(database_dsn)  # our first attempt, not over yet
+    transaction = earlier.transaction()
+    await transaction.start()
+    await earlier.copy_records_to_table(
+        "message_record", columns=COLUMNS, records=[(row.number, *row.values)]
+    )
+    proxy.cut = Cut.BEFORE_COMMIT
+    writing = asyncio.create_task(log._writer.write([row], 20))
+    await until(lambda: proxy.cuts == 1, "nothing was cut")
+    await asyncio.sleep(0.1)
+    assert not writing.done()
+    await transaction.commit()
+    assert await writing == frozenset()
+    await earlier.close()
+    assert await count(database_dsn) == 1
 
 
 async def test_a_commit_that_never_arrives_fails_and_is_not_stored(
@@ -390,6 +438,33 @@ async def test_a_log_without_tables_does_not_start(database_dsn: str) -> None:
 # --- the queue ------------------------------------------------------------------------------------
 
 
+async def test_a_failure_of_the_writer_itself_leaves_nobody_waiting(
+    log: MessageLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> frozenset[int]:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(log._writer, "write", broken)
+    with pytest.raises(LoggingFailed, match="Internal error RuntimeError"):
+        await log.append(sample_record())
+    monkeypatch.undo()
+    await log.append(sample_record())
+    assert log.queue_depth == 0
+
+
+async def test_a_database_that_cannot_be_read_is_reported(log: MessageLog) -> None:
+    await log.append(sample_record(body=body_of(b"x")))
+    (record,) = (await log.find(RecordQuery())).records
+    await log._pool.execute("ALTER TABLE message_record RENAME TO elsewhere")
+    with pytest.raises(StorageError, match="can't be read: UndefinedTableError"):
+        await log.find(RecordQuery())
+    with pytest.raises(StorageError, match="can't be read: UndefinedTableError"):
+        await log.body_of(record)
+    with pytest.raises(LoggingFailed, match="Undefined"):
+        await log.append(sample_record())
+    assert not log.healthy
+
+
 async def test_stopping_stores_what_is_queued_and_takes_no_more(database_dsn: str) -> None:
     async with message_log(database_dsn) as log:
         waiting = [asyncio.create_task(log.append(sample_record())) for _ in range(50)]
@@ -477,6 +552,13 @@ async def test_room_is_given_in_order_and_survives_who_gives_up() -> None:
 
 def small(beyond: Beyond, folder: Path | None = None) -> MessageLogSettings:
     return quick(body_limit=ByteSize(100), body_beyond=beyond, body_folder=folder)
+
+
+async def test_a_body_of_megabytes_is_kept_in_the_record(log: MessageLog) -> None:
+    data = os.urandom(3 << 20)
+    await log.append(sample_record(body=body_of(data)))
+    (record,) = (await log.find(RecordQuery())).records
+    assert await log.body_of(record) == data
 
 
 async def test_a_body_beyond_the_limit_leaves_its_digest(database_dsn: str) -> None:
