@@ -303,3 +303,25 @@ def test_the_zip_for_verification_holds_every_list_with_its_version(tmp_path: Pa
     metadata = tmp_path / "verificationconf" / "EE" / "shared-params.xml.metadata"
     assert metadata.read_text() == '{"configurationVersion":"6"}'
     assert verification_zip(conf) == verification_zip(load_configuration(tree))
+
+
+def test_malformed_optional_parts_leave_their_defaults() -> None:
+    optional = {
+        identifier: (f"{identifier.lower()}-params.xml", b"<x/>")
+        for identifier in ("MONITORING", "FETCHINTERVAL", "NEXTUPDATE")
+    }
+    conf = build_global_conf(_set(Publisher(optional=optional)))
+    assert sorted(conf.skipped) == ["TEST/FETCHINTERVAL", "TEST/MONITORING", "TEST/NEXTUPDATE"]
+    assert conf.valid(NOON)
+    assert conf.verify_next_update is True
+    assert conf.ocsp_fetch_interval_seconds == 1200
+    assert conf.monitoring_client is None
+
+
+def test_very_many_files_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "globalconf"
+    save_set(folder, _set(Publisher()))
+    for number in range(2001):
+        (folder / "TEST" / f"{number}.metadata").touch()
+    with pytest.raises(MalformedMessage, match="more than 2000 files"):
+        load_set(folder)

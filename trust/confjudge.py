@@ -1,7 +1,8 @@
 """Judge a configuration that lies on disk: a tree, a signed directory with its parts, an anchor.
 
-A part by itself is judged as well, by the schema of its version. Nothing is fetched. A directory is verified with the certificates of an anchor, or without one with
-those in the shared parameters beside it, which proves no more than that the files belong together.
+A part by itself is judged as well, by the schema of its version. Nothing is fetched. A directory is
+verified with the certificates of an anchor, or without one with those in the shared parameters
+beside it, which proves no more than that the files belong together.
 
 Source: trust.md 5.1; vectors globalconf, INDEX sections 1 to 6.
 """

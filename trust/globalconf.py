@@ -274,13 +274,14 @@ class GlobalConf:
         return {client: tuple(servers) for client, servers in found.items()}
 
     @cached_property
-    def _servers_by_hash(self) -> Mapping[bytes, Server]:
-        return {
-            digest: server
-            for conf in self.instances.values()
-            for server in conf.shared.servers
-            for digest in server.auth_cert_hashes
-        }
+    def _servers_by_hash(self) -> Mapping[bytes, tuple[Server, ...]]:
+        """Own servers first: another instance can't claim their certificates."""
+        found: dict[bytes, list[Server]] = {}
+        for name in sorted(self.instances, key=lambda name: name != self.own_instance):
+            for server in self.instances[name].shared.servers:
+                for digest in server.auth_cert_hashes:
+                    found.setdefault(digest, []).append(server)
+        return {digest: tuple(servers) for digest, servers in found.items()}
 
     @cached_property
     def _servers_by_id(self) -> Mapping[ServerId, Server]:
@@ -309,8 +310,8 @@ class GlobalConf:
     def server_of_certificate(self, der: bytes, at: datetime) -> Server | None:
         """Which server owns an authentication certificate, over all visible instances."""
         digest = hashlib.new(self.auth_hash_name, der, usedforsecurity=False).digest()
-        found = self._servers_by_hash.get(digest)
-        return found if found and self.instance(found.id.owner.instance, at) is not None else None
+        found = self._servers_by_hash.get(digest, ())
+        return next((s for s in found if self.instance(s.id.owner.instance, at) is not None), None)
 
     def in_group(self, client: ClientId, group: GlobalGroupId, at: datetime) -> bool:
         if self.instance(group.instance, at) is None:
