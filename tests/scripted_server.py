@@ -60,7 +60,7 @@ async def serving(
         server.close()
         for task in visits:
             task.cancel()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # transports are closed one turn of the loop later
 
 
 def answering(*answers: bytes, close: bool = False) -> Callable[..., Awaitable[None]]:

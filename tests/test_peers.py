@@ -330,18 +330,15 @@ async def test_another_server_of_the_provider_takes_over(unused_tcp_port: int) -
 
 
 async def test_a_silent_server_does_not_hold_up_a_quick_one() -> None:
-    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def silent(
+        _state: Scripted, _reader: asyncio.StreamReader, _writer: asyncio.StreamWriter
+    ) -> None:
         await asyncio.Event().wait()
-        writer.close()
 
-    deaf = await asyncio.start_server(silent, "127.0.0.1", 0)  # takes connections, speaks no TLS
-    slow = away("A", deaf.sockets[0].getsockname()[1])
-    try:
-        async with node("B") as b, peers_of(slow, b) as peers:
-            async with asyncio.timeout(4):  # below the time for connecting to the silent one
-                assert await ask(peers, conf_of(slow.server, b.server)) == "B"
-    finally:
-        deaf.close()
+    async with serving(silent) as deaf, node("B") as b:  # takes connections, speaks no TLS
+        slow = away("A", deaf.port)
+        async with peers_of(slow, b) as peers, asyncio.timeout(4):  # less than a whole attempt
+            assert await ask(peers, conf_of(slow.server, b.server)) == "B"
 
 
 async def test_a_request_that_was_sent_is_not_sent_again() -> None:
