@@ -78,8 +78,26 @@ def split_path(value: str, what: str, at_least: int, at_most: int) -> tuple[str,
     return tuple(decode_segment(segment) for segment in segments)
 
 
+class _Spelled:
+    """The two spellings that are joined from an identifier's parts."""
+
+    __slots__ = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    @property
+    def path(self) -> str:
+        return "/".join(encode_segment(part) for part in self.parts)
+
+    @property
+    def colons(self) -> str:
+        return ":".join(self.parts)
+
+
 @dataclass(frozen=True, slots=True, order=True)
-class ClientId:
+class ClientId(_Spelled):
     """A member (no subsystem code) or one of its subsystems: who sends and who provides."""
 
     instance: str
@@ -122,20 +140,12 @@ class ClientId:
             )
         return cls(*parts)
 
-    @property
-    def path(self) -> str:
-        return "/".join(encode_segment(part) for part in self.parts)
-
-    @property
-    def colons(self) -> str:
-        return ":".join(self.parts)
-
     def __str__(self) -> str:
         return f"{self.object_type}:{'/'.join(self.parts)}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class ServiceId:
+class ServiceId(_Spelled):
     """A service of a client; REST services have no version."""
 
     provider: ClientId
@@ -167,20 +177,12 @@ class ServiceId:
             )
         return cls(ClientId(*parts[:4]), *parts[4:])
 
-    @property
-    def path(self) -> str:
-        return "/".join(encode_segment(part) for part in self.parts)
-
-    @property
-    def colons(self) -> str:
-        return ":".join(self.parts)
-
     def __str__(self) -> str:
         return f"SERVICE:{'/'.join(self.parts)}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class ServerId:
+class ServerId(_Spelled):
     """A node, named by the member that owns it and a code of the owner's choice."""
 
     owner: ClientId  # a member
@@ -211,20 +213,12 @@ class ServerId:
             )
         return cls(ClientId(*parts[:3]), parts[3])
 
-    @property
-    def path(self) -> str:
-        return "/".join(encode_segment(part) for part in self.parts)
-
-    @property
-    def colons(self) -> str:
-        return ":".join(self.parts)
-
     def __str__(self) -> str:
         return f"SERVER:{'/'.join(self.parts)}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class GlobalGroupId:
+class GlobalGroupId(_Spelled):
     """A group of clients that the central operator keeps in the trust list."""
 
     instance: str
@@ -242,7 +236,7 @@ class GlobalGroupId:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class LocalGroupId:
+class LocalGroupId(_Spelled):
     """A group that one hosted subsystem keeps for its own access rights."""
 
     group_code: str
