@@ -48,10 +48,17 @@ class Node:
     ocsp_port: int = 0
     ocsp_asked: int = 0
     ocsp: bytes = b""
+    gate: asyncio.Barrier | None = None
 
     @property
     def address(self) -> PeerAddress:
         return PeerAddress("127.0.0.1", self.messages.port, self.ocsp_port)
+
+    async def handle_ocsp(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Port 5577; with a gate, nothing is answered before it opens."""
+        if self.gate is not None:
+            await self.gate.wait()
+        return await OcspResponder(self.find_ocsp).handle(request)
 
     def find_ocsp(self, digest: str) -> bytes | None:
         self.ocsp_asked += 1
@@ -79,13 +86,14 @@ async def node(
     clients: Sequence[ClientId] = (REGISTRY,),
     tls: ssl.SSLContext | None = None,
     shows: Identity | None = None,
+    gate: asyncio.Barrier | None = None,
 ) -> AsyncIterator[Node]:
     """A node of the provider; `shows` is what it presents instead of its own certificate."""
     auth = pki.auth(server_id(code))
     server = pki.server(server_id(code), auth, clients=clients, address=f"{code}.example")
-    found = Node(server, auth, pki, ocsp=pki.ocsp(auth.certificate))
+    found = Node(server, auth, pki, ocsp=pki.ocsp(auth.certificate), gate=gate)
     context = tls or peers_listener(listening_identity(shows or auth, pki.chain)).context
-    runner = web.ServerRunner(web.Server(OcspResponder(found.find_ocsp).handle))
+    runner = web.ServerRunner(web.Server(found.handle_ocsp))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     found.ocsp_port = runner.addresses[0][1]
@@ -284,6 +292,16 @@ async def test_a_named_server_must_show_its_own_certificate() -> None:
         assert "belongs to SERVER:TEST/GOV/1/B" in failure.text
 
 
+async def test_a_chain_without_end_is_refused() -> None:
+    chain = tuple(PKI.certify(f"CA {number}", "ca").certificate for number in range(11))
+    auth = PKI.auth(server_id("A"))
+    tls = peers_listener(listening_identity(auth, chain)).context
+    async with node("A", tls=tls) as a, peers_of(a) as peers:
+        failure = await refused(peers, conf_of(a.server))
+        assert failure.text == "Service provider presented 12 certificates"
+        assert a.ocsp_asked == 0
+
+
 async def test_a_port_without_tls_is_a_failed_handshake() -> None:
     async def plain(
         _state: Scripted, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -339,6 +357,15 @@ async def test_a_silent_server_does_not_hold_up_a_quick_one() -> None:
         slow = away("A", deaf.port)
         async with peers_of(slow, b) as peers, asyncio.timeout(4):  # less than a whole attempt
             assert await ask(peers, conf_of(slow.server, b.server)) == "B"
+
+
+async def test_a_race_has_one_winner_and_leaves_nothing_open() -> None:
+    gate = asyncio.Barrier(2)  # each attempt waits until the other one has come as far
+    async with node("A", gate=gate) as a, node("B", gate=gate) as b, peers_of(a, b) as peers:
+        assert await ask(peers, conf_of(a.server, b.server)) in ("A", "B")
+        assert a.messages.connections + b.messages.connections == 2
+        assert len(a.messages.requests) + len(b.messages.requests) == 1
+        assert peers.in_use == 0
 
 
 async def test_a_request_that_was_sent_is_not_sent_again() -> None:

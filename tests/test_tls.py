@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from node.exchange.openssl import open_openssl
+from node.exchange.openssl import OpenSsl, OpenSslHidden, open_openssl
 from node.exchange.tls import (
     TlsIdentity,
     TlsListener,
@@ -195,6 +195,20 @@ def test_the_reached_context_is_compared_with_what_python_says() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     open_openssl().accept_any_certificate(context)  # raises when the layout is another one
     assert open_openssl() is open_openssl()
+
+
+def test_another_libssl_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssl, "OPENSSL_VERSION_NUMBER", 1)
+    with pytest.raises(OpenSslHidden, match="another libssl answers"):
+        OpenSsl()
+
+
+def test_a_context_of_another_layout_is_noticed() -> None:
+    class Elsewhere(ssl.SSLContext):
+        options = ssl.Options(0)  # not what OpenSSL says of the pointer that is found
+
+    with pytest.raises(OpenSslHidden, match="another layout"):
+        open_openssl().accept_any_certificate(Elsewhere(ssl.PROTOCOL_TLS_SERVER))
 
 
 # --- with the openssl program -----------------------------------------------------------------
