@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.stamping import encode_integer
 from tests.pki import NOON, Pki
 from tests.vector_files import vector_path
 from trust.asn1 import NotAsn1
@@ -212,6 +213,72 @@ def test_tokens_of_openssl_hold(tmp_path: Path, key: Sequence[str], digest: str,
     assert verdict.check.outcome is Outcome.PASSED, verdict.check.detail
     assert verdict.gen_time is not None
     assert not check_timestamp(reply, DATA + b"!", [certificate]).gen_time
+
+
+def _signed_by_openssl(folder: Path, pki: Pki, *options: str) -> bytes:
+    """The time-stamp of our service, signed anew: CMS as OpenSSL writes it."""
+    (folder / "info").write_bytes(parse_timestamp(pki.timestamp(DATA)).info)
+    (folder / "tsa.pem").write_bytes(pki.tsa.certificate.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        pki.tsa.key.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    return _openssl(
+        "cms", "-sign", "-binary", "-nodetach", "-in", f"{folder}/info", "-outform", "DER",
+        "-signer", f"{folder}/tsa.pem", "-inkey", f"{folder}/key.pem", *options,
+    )  # fmt: skip
+
+
+_AS_TIMESTAMP = ("-econtent_type", "1.2.840.113549.1.9.16.1.4")
+
+
+@pytest.mark.parametrize("kind", ["p256", "rsa2048"])
+@pytest.mark.parametrize("certificates", [(), ("-nocerts",)])
+def test_a_service_may_be_named_by_its_key(
+    tmp_path: Path, kind: KeyType, certificates: Sequence[str]
+) -> None:
+    pki = Pki(kind=kind)
+    options = (*_AS_TIMESTAMP, "-md", "sha384", "-keyid", *certificates)
+    token = _signed_by_openssl(tmp_path, pki, *options)
+    assert isinstance(parse_timestamp(token).signer, bytes)
+    verdict = check_timestamp(token, DATA, [pki.authority.certificate, pki.tsa.certificate])
+    assert verdict.gen_time == NOON, verdict.check.detail
+    other = check_timestamp(token, DATA, [pki.authority.certificate])
+    assert _failed(other, "mlog.tsp_certificate_not_found")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        (*_AS_TIMESTAMP, "-md", "sha1"),
+        (*_AS_TIMESTAMP, "-noattr"),
+        (*_AS_TIMESTAMP, "-md", "sha256", "-keyopt", "rsa_padding_mode:pss"),
+    ],
+    ids=["other content", "sha1", "no attributes", "pss"],
+)
+def test_signed_data_that_is_no_proper_time_stamp_is_refused(
+    tmp_path: Path, options: Sequence[str]
+) -> None:
+    pki = Pki(kind="rsa2048")
+    token = _signed_by_openssl(tmp_path, pki, *options)
+    verdict = check_timestamp(token, DATA, [pki.tsa.certificate])
+    assert _failed(verdict, "malformed_signature")
+
+
+def test_the_signed_attributes_must_name_the_service(pki: Pki) -> None:
+    """Another certificate for the same key and under the same name is another one."""
+    old = encode_integer(pki.tsa.certificate.serial_number)
+    candidates = (pki.certify("TSA", "tsa", days=days).certificate for days in range(400, 450))
+    listed, new = next(
+        (certificate, number)
+        for certificate in candidates
+        if len(number := encode_integer(certificate.serial_number)) == len(old)
+    )
+    before, found, after = pki.timestamp(DATA).rpartition(old)
+    assert found
+    verdict = check_timestamp(before + new + after, DATA, [listed])
+    assert _failed(verdict, "mlog.timestamp_signer_verification_failed")
+    assert "another certificate" in verdict.check.detail
 
 
 def test_openssl_accepts_what_we_accept(tmp_path: Path, pki: Pki) -> None:

@@ -196,6 +196,18 @@ def test_a_changed_container_in_a_zip_is_told_by_its_name(
     ]
 
 
+def test_a_damaged_zip_of_containers_gives_1(
+    capsys: pytest.CaptureFixture[str], signatory: Signatory, trusted: Path, tmp_path: Path
+) -> None:
+    raw = build_container(plain(signatory))
+    target = tmp_path / "one.zip"
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("a-request-1.asice", raw)
+    target.write_bytes(target.read_bytes().replace(raw, raw[:-1] + b"!"))
+    code, out, _ = _verify(capsys, target, "--conf", trusted, "--json")
+    assert (code, _objects(out)[0]["code"]) == (1, "asic_invalid_container")
+
+
 def _check_conf(conf: GlobalConf) -> None:
     assert conf.own_instance == "DEV"
     assert conf.own.shared.approved_tsas

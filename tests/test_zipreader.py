@@ -188,6 +188,19 @@ def test_what_is_no_zip_is_told_apart_from_a_broken_one() -> None:
         read_entries(io.BytesIO(packed()[:100]))
 
 
+def test_a_folder_with_a_content_is_refused() -> None:
+    with pytest.raises(BrokenZip, match="folder"):
+        read_entries(io.BytesIO(packed({"META-INF/": b"x"})))
+
+
+def test_an_entry_that_reaches_into_the_directory_is_refused() -> None:
+    data = bytearray(packed({"one": b"1" * 90}, method=zipfile.ZIP_STORED))
+    for place in (18, 22, data.index(b"PK\1\2") + 20, data.index(b"PK\1\2") + 24):
+        data[place] += 60
+    with pytest.raises(BrokenZip, match="before"):
+        read_entries(io.BytesIO(bytes(data)))
+
+
 def test_too_many_entries_are_refused() -> None:
     files = {f"f{number}": b"" for number in range(MAX_ENTRIES + 1)}
     with pytest.raises(BrokenZip, match="more than"):
