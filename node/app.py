@@ -117,7 +117,10 @@ class Node:
         self.log = await self._stack.enter_async_context(
             MessageLog(pool, settings.log, clock=utc_now, evidence_life=self._evidence_life)
         )
-        self._build_exchange(Spool(spool_folder, settings.limits.body, settings.limits.memory_body))
+        limits = settings.limits
+        self._build_exchange(
+            Spool(spool_folder, limits.body, limits.memory_body, limits.disk_reserve)
+        )
         self.health = Health(self._probes())
         self._watch()
         await self._listen()
@@ -224,19 +227,25 @@ class Node:
 
     async def _listen(self) -> None:
         systems, peers, admin = self.settings.systems, self.settings.peers, self.settings.admin
+        most = self.settings.limits.exchanges
         responder = OcspResponder(self._ocsp_for_peer)
         pages = AdminPages(self.metrics, self.health)
         internal = systems_listener(self.internal)
-        await self._open(
-            Port("systems http", systems.host, systems.http_port, systems.idle),
-            self.systems_port.handle,
+        ports = (
+            Port("systems http", systems.host, systems.http_port, systems.idle, None, most),
+            Port(
+                "systems https",
+                systems.host,
+                systems.https_port,
+                systems.idle,
+                internal.context,
+                most,
+            ),
         )
+        for port in ports:
+            await self._open(port, self.systems_port.handle)
         await self._open(
-            Port("systems https", systems.host, systems.https_port, systems.idle, internal.context),
-            self.systems_port.handle,
-        )
-        await self._open(
-            Port("peers", peers.host, peers.port, peers.idle, self.peers_tls.context),
+            Port("peers", peers.host, peers.port, peers.idle, self.peers_tls.context, most),
             self.provider.handle_message,
         )
         await self._open(Port("ocsp", peers.host, peers.ocsp_port, peers.idle), responder.handle)

@@ -15,6 +15,8 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 MAX_HEADER_LINE = 16 * 1024  # bytes of the request line or of one header
 _BACKLOG = 512
+_HANDSHAKE = 10.0  # seconds that a TLS handshake may take
+_FAREWELL = 10.0  # seconds for exchanges under way when the port is closed
 
 
 class PortTaken(SacbeError):
@@ -30,6 +32,26 @@ class Port:
     port: int
     idle: timedelta  # a connection on which nothing happens is closed after this
     tls: ssl.SSLContext | None = None
+    most: int = 1000  # requests at the same time; more are asked to come again
+
+
+class _Turnstile:
+    """Lets so many requests in at a time; the others get 503 at once."""
+
+    def __init__(self, handler: Handler, most: int) -> None:
+        self._handler = handler
+        self._free = most
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._free <= 0:
+            return web.Response(
+                status=503, text="Too many requests at the same time", headers={"Retry-After": "1"}
+            )
+        self._free -= 1
+        try:
+            return await self._handler(request)
+        finally:
+            self._free += 1
 
 
 class _Server(web.Server):
@@ -67,22 +89,26 @@ class Listener:
 
     def __init__(self, port: Port, handler: Handler) -> None:
         self._port = port
-        self._runner = web.ServerRunner(_Server(handler, port.idle), shutdown_timeout=10)
-        self._site: web.TCPSite | None = None
+        server = _Server(_Turnstile(handler, port.most).handle, port.idle)
+        self._runner = web.ServerRunner(server, shutdown_timeout=_FAREWELL)
+        self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
         """Listen from now on; raises PortTaken."""
         await self._runner.setup()
+        factory = self._runner.server
+        if factory is None:
+            raise AssertionError("a runner that is set up has its server")
         port = self._port
-        self._site = web.TCPSite(
-            self._runner,
-            port.host,
-            port.port,
-            ssl_context=port.tls,
-            backlog=_BACKLOG,
-        )
         try:
-            await self._site.start()
+            self._server = await asyncio.get_running_loop().create_server(
+                factory,
+                port.host,
+                port.port,
+                ssl=port.tls,
+                ssl_handshake_timeout=None if port.tls is None else _HANDSHAKE,
+                backlog=_BACKLOG,
+            )
         except OSError as error:
             await self._runner.cleanup()
             reason = error.strerror or type(error).__name__
@@ -93,9 +119,12 @@ class Listener:
     @property
     def number(self) -> int:
         """The port that was taken."""
-        addresses = self._runner.addresses
-        return int(addresses[0][1]) if addresses else 0
+        if self._server is None or not self._server.sockets:
+            return 0
+        return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
         """Stop listening; exchanges under way get some seconds to end."""
+        if self._server is not None:
+            self._server.close()
         await self._runner.cleanup()

@@ -91,6 +91,12 @@ class LimitsSettings:
     memory_body: ByteSize = setting(
         ByteSize.parse("256 KiB"), "larger bodies are kept in the spool folder while in transit"
     )
+    exchanges: Annotated[int, Bounds(1, 100_000)] = setting(
+        1000, "requests at the same time on one port; more are asked to come again"
+    )
+    disk_reserve: ByteSize = setting(
+        ByteSize.parse("512 MiB"), "what bodies in transit leave free on their disk"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,3 +142,14 @@ def test_memory_does_not_grow_with_the_body(tmp_path: Path) -> None:
     command = [sys.executable, "-c", BIG, str(tmp_path)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 4096  # kB, for 128 MiB
+
+
+def test_a_body_leaves_the_reserve_of_the_disk_alone(tmp_path: Path) -> None:
+    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    with SpooledBody(tmp_path, memory_limit=10, reserve=free) as body:
+        body.write(b"in memory")
+        with pytest.raises(LoggingFailed, match="nearly full"):
+            body.write(b"no longer")
+    with SpooledBody(tmp_path, memory_limit=10, reserve=1) as body:
+        body.write(b"more than ten bytes")
+        assert body.read_at(0, 100) == b"more than ten bytes"

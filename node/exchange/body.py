@@ -19,6 +19,7 @@ from trust.errors import LoggingFailed
 MEMORY_LIMIT = 256 * 1024
 PIECE = 64 * 1024
 _LARGEST_WRITE = 1024 * 1024
+_ROOM_STEP = 16 * 1024 * 1024  # bytes written between two looks at the free room
 
 
 class BodyTooLarge(LoggingFailed):
@@ -35,17 +36,27 @@ class SpooledBody:
         folder: where a large body is spooled; must exist.
         size_limit: bytes beyond which `write` raises BodyTooLarge; None for no limit.
         memory_limit: bytes up to which no file is made.
+        reserve: bytes of the folder's disk that must stay free: the log may be on it, too.
     """
 
-    __slots__ = ("_file", "_folder", "_hash", "_memory", "_memory_limit", "_size_limit", "size")
+    __slots__ = (
+        "_file", "_folder", "_hash", "_memory", "_memory_limit", "_reserve", "_room_until",
+        "_size_limit", "size",
+    )  # fmt: skip
 
     def __init__(
-        self, folder: Path, size_limit: int | None = None, memory_limit: int = MEMORY_LIMIT
+        self,
+        folder: Path,
+        size_limit: int | None = None,
+        memory_limit: int = MEMORY_LIMIT,
+        reserve: int = 0,
     ) -> None:
         self.size = 0
         self._folder = folder
         self._size_limit = size_limit
         self._memory_limit = memory_limit
+        self._reserve = reserve
+        self._room_until = 0  # the size up to which room was found
         self._memory: bytearray | None = bytearray()  # None once closed or spooled
         self._file: int | None = None  # descriptor
         self._hash = hashlib.sha512()
@@ -68,6 +79,7 @@ class SpooledBody:
         if self._memory is not None:
             self._memory += piece
         elif self._file is not None:
+            self._check_room(self._file, size)
             _write_at(self._file, piece, self.size)
         self._hash.update(piece)
         self.size = size
@@ -118,6 +130,14 @@ class SpooledBody:
         if getattr(self, "_file", None) is not None:
             self.close()
 
+    def _check_room(self, file: int, size: int) -> None:
+        if size <= self._room_until:
+            return
+        found = os.fstatvfs(file)
+        if found.f_bavail * found.f_frsize < self._reserve + _ROOM_STEP:
+            raise LoggingFailed("The spool folder's disk is nearly full; the body can't be kept")
+        self._room_until = size + _ROOM_STEP
+
     def _spool(self, so_far: bytearray) -> None:
         try:
             with tempfile.TemporaryFile(dir=self._folder, buffering=0) as unlinked:
@@ -125,6 +145,7 @@ class SpooledBody:
         except OSError as error:
             raise LoggingFailed("The spool folder takes no file; the body can't be kept") from error
         self._file = file
+        self._check_room(file, len(so_far))
         _write_at(file, so_far, 0)
         self._memory = None
 

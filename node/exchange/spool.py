@@ -14,11 +14,13 @@ class Spool:
         folder: must exist; the files in it have no names and go with the process.
         largest: bytes of one body at the most.
         in_memory: bytes up to which a body needs no file.
+        reserve: bytes of the disk that stay free.
     """
 
     folder: Path
     largest: int
     in_memory: int
+    reserve: int
 
     def body(self) -> SpooledBody:
-        return SpooledBody(self.folder, self.largest, self.in_memory)
+        return SpooledBody(self.folder, self.largest, self.in_memory, self.reserve)
