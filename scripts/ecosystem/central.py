@@ -1,0 +1,41 @@
+"""The central operator of the sandbox: declares the instance and hands out the anchor."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from config.settings import load_settings
+from scripts.databases import read_dsn
+from trust.configuration_keys import anchor_of
+from trust.confpublish import build_anchor
+from trust.declaration import RegistryDeclaration
+from trust.declaration_files import declaration_problems, load_records
+from trust.errors import StorageError
+from trust.publication import SOURCES
+from trust.registry_app import RegistrySettings, open_registry
+from trust.secrets import read_secret
+
+
+async def declare(folder: Path) -> bytes:
+    """Take over `instance.toml` as `sacbe registry apply` does, with keys where there are none.
+
+    Returns:
+        The anchor that the nodes are configured with.
+    """
+    settings = load_settings(
+        RegistrySettings, folder / "registry.toml", check=RegistrySettings.problems
+    )
+    records = load_records(
+        load_settings(RegistryDeclaration, folder / "instance.toml", check=declaration_problems)
+    )
+    if settings.database.dsn_file is None:
+        raise StorageError("The registry's settings name no database")
+    dsn = read_dsn(settings.database.dsn_file)
+    async with open_registry(settings, dsn, read_secret(settings.keys.password_file)) as parts:
+        now = datetime.now(UTC)
+        if not await parts.keys.all():
+            for source in SOURCES:
+                await parts.keys.create(source, "p256", now)
+        if await parts.registry.plan(records):
+            await parts.registry.apply(records, by="sandbox", at=now)
+        keys = await parts.keys.all()
+    return build_anchor(anchor_of(records.instance.instance, "internal", keys, https=False))

@@ -1,0 +1,111 @@
+"""Where a sandbox is: its folder and its ports, the same at every start."""
+
+import contextlib
+import fcntl
+import json
+import os
+import random
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from trust.errors import StorageError
+from trust.keyfiles import open_folder
+
+LOCAL = "127.0.0.1"
+CIVIL_ADDRESS = "127.0.0.11"  # peers of an instance all listen on the same ports,
+MUNI_ADDRESS = "127.0.0.12"  # so two nodes on one machine need two addresses
+
+_NOTES = "sandbox.json"
+# Below the range that Linux takes for outgoing connections: a port of ours is still free when the
+# sandbox is started again.
+_OTHER_PORTS = range(20_000, 32_000)
+_TRIES = 200
+
+Ports = Mapping[str, int]
+
+WANTED: Mapping[str, tuple[int, tuple[str, ...]]] = {
+    "ca": (8888, (LOCAL,)),
+    "registry": (8090, (LOCAL,)),
+    "adapter": (9000, (LOCAL,)),
+    "peers": (5500, (CIVIL_ADDRESS, MUNI_ADDRESS)),
+    "peers-ocsp": (5577, (CIVIL_ADDRESS, MUNI_ADDRESS)),
+    "muni-http": (8080, (LOCAL,)),
+    "muni-https": (8443, (LOCAL,)),
+    "muni-admin": (4000, (LOCAL,)),
+    "civil-http": (8081, (LOCAL,)),
+    "civil-https": (8444, (LOCAL,)),
+    "civil-admin": (4010, (LOCAL,)),
+}
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Ports]:
+    """Take a new folder, or one that a sandbox made before, and say which ports it uses.
+
+    Raises StorageError: the folder belongs to something else, another sandbox runs in it, or a
+    port that it has used since its first start is taken.
+    """
+    notes = folder / _NOTES
+    if folder.is_dir() and any(folder.iterdir()) and not notes.exists():
+        raise StorageError(f"{folder} holds something else than a sandbox")
+    open_folder(folder)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StorageError(f"A sandbox runs in {folder} already") from error
+        ports = _read(notes) or choose_ports()
+        check_free(ports)
+        fresh = notes.with_suffix(".new")
+        fresh.write_text(json.dumps({"ports": dict(ports)}, indent=2) + "\n", encoding="utf-8")
+        fresh.replace(notes)
+        yield ports
+    finally:
+        os.close(lock)
+
+
+def _read(notes: Path) -> dict[str, int] | None:
+    try:
+        ports = json.loads(notes.read_text(encoding="utf-8"))["ports"]
+        return {name: int(ports[name]) for name in WANTED}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{notes} can't be read; a new folder is needed") from error
+
+
+def choose_ports() -> dict[str, int]:
+    """The usual ports where they are free, others in the place of those that are not."""
+    with ExitStack() as held:  # until all are chosen, so that none is chosen twice
+        return {name: _choose(*wanted, held) for name, wanted in WANTED.items()}
+
+
+def _choose(usual: int, addresses: tuple[str, ...], held: ExitStack) -> int:
+    others = random.sample(_OTHER_PORTS, _TRIES)
+    for port in (usual, *others):
+        if _hold(port, addresses, held):
+            return port
+    raise StorageError(f"No port is free on {' and '.join(addresses)}")
+
+
+def _hold(port: int, addresses: tuple[str, ...], held: ExitStack) -> bool:
+    with contextlib.suppress(OSError), ExitStack() as mine:
+        for address in addresses:
+            mine.enter_context(socket.create_server((address, port)))
+        held.push(mine.pop_all())
+        return True
+    return False
+
+
+def check_free(ports: Ports) -> None:
+    """Raise StorageError when something listens on one of the ports."""
+    for name, port in ports.items():
+        for address in WANTED[name][1]:
+            try:
+                socket.create_server((address, port)).close()
+            except OSError as error:
+                text = f"{address}:{port} ({name} of this sandbox) can't be used: {error.strerror}"
+                raise StorageError(text) from error

@@ -1,0 +1,289 @@
+"""A whole instance on this machine: brought up side by side as far as one thing allows the next.
+
+database ──┬─ people ── adapter
+           ├─ services ───────────────────────────────┐
+           └──────────┬─ registry ── certificates ── nodes
+test CA ── requests ──┘
+"""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from scripts.ecosystem.central import declare
+from scripts.ecosystem.certificates import certify, import_certificates
+from scripts.ecosystem.civil_registry import fill_persons
+from scripts.ecosystem.institutions import (
+    CIVIL,
+    INSTITUTIONS,
+    MUNI,
+    Institution,
+    adapter_settings,
+    civil_services,
+    instance_declaration,
+    municipal_services,
+    node_settings,
+    registry_settings,
+)
+from scripts.ecosystem.places import LOCAL, Ports
+from scripts.ecosystem.processes import Child, ProcessFailed
+from scripts.node import apply_services, load_node_settings
+from scripts.postgres import PostgresServer
+from trust.keyfiles import open_folder, read_file, write_file
+from trust.keystore import KeyStore
+from trust.secrets import read_secret
+
+_GLANCE = 0.2  # seconds between two looks at all processes
+_FOLDERS = ("ca", "registry", "adapter", *(one.key for one in INSTITUTIONS), "logs")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The parts of the sandbox by their folders and addresses."""
+
+    folder: Path
+    ports: Ports
+
+    def url(self, port: str, path: str = "") -> str:
+        """An address on the loopback interface, by the port's name."""
+        return f"http://{LOCAL}:{self.ports[port]}{path}"
+
+    def of(self, one: Institution) -> Path:
+        return self.folder / one.key
+
+    def configuration(self, one: Institution) -> Path:
+        """The trust list that a node keeps on disk, in X-Road's layout."""
+        return self.of(one) / "data" / "globalconf"
+
+    @property
+    def anchor(self) -> Path:
+        return self.of(MUNI) / "anchor.xml"
+
+
+class Ecosystem:
+    """All processes of a sandbox: `async with Ecosystem(site, tell): …`.
+
+    Args:
+        tell: is given a line of progress now and then.
+    """
+
+    def __init__(self, site: Site, tell: Callable[[str], None]) -> None:
+        self.site = site
+        self._tell = tell
+        self._database = PostgresServer(site.folder / "postgres")
+        self._supervision: asyncio.Task[None] | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._began = time.monotonic()
+        self.children = {child.name: child for child in self._children()}
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._tell("stopping …")
+        await self._stop()
+
+    async def broken(self) -> ProcessFailed:
+        """Wait until a process ends that nobody stopped, and say so."""
+        while True:
+            for child in self.children.values():
+                if child.failed:
+                    return child.failure()
+            await asyncio.sleep(_GLANCE)
+
+    def node(self, one: Institution) -> Child:
+        return self.children[f"node {one.server.server_code}"]
+
+    async def start_again(self, child: Child) -> None:
+        """Start a process that was stopped, and wait until it is ready."""
+        child.start()
+        await child.ready(self._http)
+
+    # --- up ---------------------------------------------------------------------------------------
+
+    def _children(self) -> list[Child]:
+        site, logs = self.site, self.site.folder / "logs"
+        config = {
+            name: str(site.folder / name / f"{name}.toml") for name in ("registry", "adapter")
+        }
+        authority = ("--dir", str(site.folder / "ca"), "--port", str(site.ports["ca"]))
+        children = [
+            Child(
+                "test CA",
+                ("testca", "run", *authority),
+                "test CA: ",
+                site.url("ca", "/root.pem"),
+                logs / "ca.log",
+            ),
+            Child(
+                "registry",
+                ("registry", "run", "--config", config["registry"]),
+                "Registry: ",
+                site.url("registry", "/health/ready"),
+                logs / "registry.log",
+            ),
+            Child(
+                "adapter",
+                ("adapter", "run", "--config", config["adapter"]),
+                f"{CIVIL.name}: ",
+                site.url("adapter", "/health/ready"),
+                logs / "adapter.log",
+            ),
+        ]
+        return children + [self._node_child(one) for one in INSTITUTIONS]
+
+    def _node_child(self, one: Institution) -> Child:
+        return Child(
+            f"node {one.server.server_code}",
+            ("node", "run", "--config", str(self.site.of(one) / "node.toml")),
+            f"Node {one.server.colons}: ",
+            self.site.url(f"{one.key}-admin", "/health/ready"),
+            self.site.folder / "logs" / f"{one.key}.log",
+        )
+
+    async def _start(self) -> None:
+        self._began = time.monotonic()
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+        self._write_settings()
+        try:
+            async with asyncio.TaskGroup() as group:
+                database = group.create_task(self._start_database())
+                authority = group.create_task(self._start_authority())
+                people = group.create_task(self._start_adapter(database))
+                services = group.create_task(self._apply_services(database))
+                group.create_task(self._start_trust(database, authority, services, people))
+        except BaseExceptionGroup as error:
+            raise _first(error) from None
+
+    @property
+    def _http(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the sandbox was not started")
+        return self._session
+
+    def _write_settings(self) -> None:
+        """Write what the operators would have written; the same at every start."""
+        site = self.site
+        for name in _FOLDERS:
+            open_folder(site.folder / name)
+        texts = {
+            "registry/registry.toml": registry_settings(site.ports),
+            "registry/instance.toml": instance_declaration(site.ports, site.folder),
+            "adapter/adapter.toml": adapter_settings(site.ports),
+            "civil/services.toml": civil_services(site.ports),
+            "muni/services.toml": municipal_services(),
+        }
+        texts |= {f"{one.key}/node.toml": node_settings(one, site.ports) for one in INSTITUTIONS}
+        for name, text in texts.items():
+            (site.folder / name).write_text(text, encoding="utf-8")
+        for name in ("registry", *(one.key for one in INSTITUTIONS)):
+            password = site.folder / name / "keys.password"
+            if read_file(password) is None:
+                write_file(password, secrets.token_urlsafe(32).encode())
+
+    async def _start_database(self) -> None:
+        began = time.monotonic()
+        await self._database.start()
+        self._supervision = asyncio.create_task(self._database.supervise())
+        for name in ("registry", *(one.key for one in INSTITUTIONS)):
+            dsn = await self._database.create_database(name)
+            write_file(self.site.folder / name / "database.dsn", dsn.encode())
+        self._done("database", began)
+
+    async def _start_authority(self) -> None:
+        await self._start_child("test CA")
+
+    async def _start_adapter(self, database: Awaitable[None]) -> None:
+        await database
+        folder = self.site.folder / "adapter"
+        dsn, count = await fill_persons(self._database, folder)
+        write_file(folder / "database.dsn", dsn.encode())
+        await self._start_child("adapter", f"{count} people")
+
+    async def _apply_services(self, database: Awaitable[None]) -> None:
+        """Tell both nodes what they host, as `sacbe node apply` does."""
+        await database
+        for one in INSTITUTIONS:
+            folder = self.site.of(one)
+            settings = load_node_settings(folder / "node.toml")
+            dsn = read_secret(folder / "database.dsn").decode()
+            await apply_services(settings, dsn, folder / "services.toml")
+
+    async def _start_trust(
+        self,
+        database: Awaitable[None],
+        authority: Awaitable[None],
+        services: Awaitable[None],
+        people: Awaitable[None],
+    ) -> None:
+        """The registry with everybody's certificates in it, then the nodes that believe it."""
+        await authority
+        stores = {one: self._key_store(one) for one in INSTITUTIONS}
+        for one, store in stores.items():
+            await certify(one, store, self.site.of(one), self.site.url("ca"), self._http)
+        await database
+        anchor = await declare(self.site.folder / "registry")
+        for one in INSTITUTIONS:
+            write_file(self.site.of(one) / "anchor.xml", anchor)
+        await self._start_child("registry")
+        for one, store in stores.items():
+            await import_certificates(store, self.site.of(one))
+        await services
+        async with asyncio.TaskGroup() as group:
+            for one in (CIVIL, MUNI):
+                group.create_task(self._start_child(self.node(one).name, one.name))
+        await people
+
+    def _key_store(self, one: Institution) -> KeyStore:
+        folder = self.site.of(one)
+        return KeyStore.open(folder / "keys", read_secret(folder / "keys.password"))
+
+    async def _start_child(self, name: str, note: str = "") -> None:
+        began = time.monotonic()
+        child = self.children[name]
+        child.start()
+        await child.ready(self._http)
+        self._done(f"{name} ({note})" if note else name, began)
+
+    def _done(self, what: str, began: float) -> None:
+        self._tell(f"{what} ready in {time.monotonic() - began:.1f} s")
+
+    # --- down -------------------------------------------------------------------------------------
+
+    async def _stop(self) -> None:
+        """Stop everything: first whoever calls, then what is called, the database last."""
+        if self._session is not None:
+            await self._session.close()
+        for names in (("node MUNI",), ("node CIVIL",), ("adapter", "registry", "test CA")):
+            await asyncio.gather(*(self.children[name].stop() for name in names))
+        await self._database.stop()
+        if self._supervision is not None:
+            self._supervision.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervision
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first of several failures; the others mostly follow from it."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

@@ -1,0 +1,97 @@
+"""Run an institution's node, and tell it what it offers to whom."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from catalog.changes import difference
+from catalog.declaration import ServicesDeclaration, declaration_problems, hosted_clients
+from catalog.store import ServiceStore
+from config.describe import describe_settings
+from config.settings import load_settings
+from node.app import Node, open_database
+from node.settings import NodeSettings
+from scripts.databases import database_address
+from scripts.service import log_to_stderr, run_service, run_until_stopped
+from trust.record_changes import Change
+from trust.secrets import read_secret
+
+_DATABASE = "node"
+_EXAMPLES = {"node": NodeSettings, "services": ServicesDeclaration}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their options."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    run_parser = actions.add_parser("run", help="carry exchanges until stopped")
+    apply = actions.add_parser("apply", help="take over what a declaration says about services")
+    apply.add_argument("declaration", type=Path, metavar="SERVICES.TOML")
+    apply.add_argument("--dry-run", action="store_true", help="only say what would change")
+    for action in (run_parser, apply):
+        action.add_argument("--config", type=Path, required=True, metavar="FILE")
+    example = actions.add_parser("example", help="print a commented example file")
+    example.add_argument(
+        "file", nargs="?", choices=tuple(_EXAMPLES), default="node", help="default: %(default)s"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the arguments say."""
+    if arguments.action == "example":
+        print(describe_settings(_EXAMPLES[arguments.file]), end="")
+        return 0
+    settings = load_node_settings(arguments.config)
+    log_to_stderr()
+    if arguments.action == "apply":
+        return run_service(_apply(settings, arguments))
+    return run_service(_serve(settings))
+
+
+def load_node_settings(path: Path) -> NodeSettings:
+    """Read `node.toml` and the environment; raises ConfigurationError."""
+    return load_settings(NodeSettings, path, environment=os.environ, check=NodeSettings.problems)
+
+
+async def _serve(settings: NodeSettings) -> int:
+    password = read_secret(settings.keys.password_file)
+    async with (
+        database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn,
+        Node(settings, dsn, password) as node,
+    ):
+        ports = ", ".join(f"{name} {listener.number}" for name, listener in node.ports.items())
+        print(f"Node {settings.server.colons}: {ports}", file=sys.stderr, flush=True)
+        await run_until_stopped()
+    return 0
+
+
+async def _apply(settings: NodeSettings, arguments: argparse.Namespace) -> int:
+    async with database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn:
+        changes = await apply_services(
+            settings, dsn, arguments.declaration, dry_run=arguments.dry_run
+        )
+    for change in changes:
+        print(change)
+    verb = "would change" if arguments.dry_run else "changed"
+    print(f"{len(changes)} statements {verb}", file=sys.stderr)
+    return 0
+
+
+async def apply_services(
+    settings: NodeSettings, dsn: str, declaration: Path, *, dry_run: bool = False
+) -> tuple[Change, ...]:
+    """Put what a declaration says in the place of all that a node hosts; says what changed.
+
+    A node that runs on the database notices it within seconds. Raises ConfigurationError with
+    every problem of the declaration, and StorageError.
+    """
+    declared = load_settings(ServicesDeclaration, declaration, check=declaration_problems)
+    clients = hosted_clients(declared)
+    pool = await open_database(dsn, settings)
+    try:
+        store = ServiceStore(pool)
+        if dry_run:
+            return difference((await store.load()).clients, clients)
+        return await store.replace(clients)
+    finally:
+        await pool.close()

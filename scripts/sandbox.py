@@ -1,0 +1,210 @@
+"""Run a whole ecosystem on this machine: two institutions with their nodes, and all they need."""
+
+import argparse
+import asyncio
+import contextlib
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from scripts.ecosystem.institutions import (
+    BENEFITS,
+    CIVIL,
+    INSTANCE,
+    INSTITUTIONS,
+    MUNI,
+    PEOPLE,
+    Institution,
+)
+from scripts.ecosystem.places import opened
+from scripts.ecosystem.processes import ProcessFailed
+from scripts.ecosystem.report import Outcome, table
+from scripts.ecosystem.running import Ecosystem, Site
+from scripts.ecosystem.story import Story
+from scripts.ecosystem.system import container_path
+from scripts.people import people
+from scripts.service import run_service
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        metavar="DIR",
+        help="keep everything there and continue from it; without, a temporary folder is used",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="run a scripted story instead of waiting; exit code 0 only when all is as it must be",
+    )
+    parser.add_argument("--json", action="store_true", help="with --check: print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Bring the sandbox up, and stop all of it at the end, however that comes."""
+    if arguments.json and not arguments.check:
+        print("sacbe sandbox: --json is for --check", file=sys.stderr)
+        return 2
+    began = time.monotonic()
+    try:
+        with _folder(arguments.dir) as folder:
+            return run_service(_until_signal(folder, arguments, began))
+    except ProcessFailed as error:
+        print(f"sacbe sandbox: {error}", file=sys.stderr)
+        return 1
+
+
+@contextlib.contextmanager
+def _folder(chosen: Path | None) -> Iterator[Path]:
+    if chosen is not None:
+        yield chosen.absolute()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="sacbe-sandbox-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _until_signal(folder: Path, arguments: argparse.Namespace, began: float) -> int:
+    """Work until the work ends or a signal comes; the first signal stops, more change nothing."""
+    work = asyncio.create_task(_work(folder, arguments, began))
+    signalled: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        signalled.append(number)
+        if len(signalled) == 1:
+            work.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        return 130 if arguments.check else 0
+
+
+async def _work(folder: Path, arguments: argparse.Namespace, began: float) -> int:
+    with opened(folder) as ports:
+        site = Site(folder, ports)
+        async with Ecosystem(site, _tell) as ecosystem:
+            ready_s = time.monotonic() - began
+            _tell(f"everything is ready after {ready_s:.1f} s")
+            broken = asyncio.create_task(ecosystem.broken())
+            if arguments.check:
+                used = asyncio.create_task(_check(ecosystem, ready_s, arguments.json))
+            else:
+                print(_guide(site), flush=True)
+                used = asyncio.create_task(_wait())
+            try:
+                await asyncio.wait((broken, used), return_when=asyncio.FIRST_COMPLETED)
+                if not used.done():
+                    raise await broken
+                return int(not await used)
+            finally:
+                await _cancel(broken, used)
+
+
+async def _wait() -> bool:
+    """Wait for a signal, which cancels."""
+    return await asyncio.Event().wait()
+
+
+async def _cancel(*tasks: "asyncio.Task[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _check(ecosystem: Ecosystem, ready_s: float, as_json: bool) -> bool:
+    outcome = await Story(ecosystem, Outcome(ready_s), _tell).run()
+    print(outcome.as_json() if as_json else f"\n{outcome.as_table()}", flush=True)
+    return outcome.ok
+
+
+def _tell(line: str) -> None:
+    print(f"sandbox: {line}", file=sys.stderr, flush=True)
+
+
+# --- what a person reads --------------------------------------------------------------------------
+
+
+def _guide(site: Site) -> str:
+    """What runs where, and three commands to copy."""
+    where = "\n".join(f"  {line}" for line in table(_places(site)))
+    call, download, verify = commands(site, f"try-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    return f"""
+{where}
+
+A call: the municipality asks the Civil Registry for a person.
+
+  {call}
+
+Its proof: the answer as the Civil Registry signed it, from the municipality's own node.
+
+  {download}
+
+The judgement of it, offline.
+
+  {verify}
+
+Ctrl-C stops everything.
+"""
+
+
+def _places(site: Site) -> list[tuple[str, str]]:
+    ports = site.ports
+    rows = [
+        ("instance", INSTANCE),
+        ("folder, logs", f"{site.folder}, {site.folder / 'logs'}"),
+        ("test CA, OCSP, TSA", f"{site.url('ca')} (/ocsp, /tsa)"),
+        ("registry", site.url("registry", "/internalconf")),
+        ("people's adapter", site.url("adapter", "/openapi.json")),
+    ]
+    for one in INSTITUTIONS:
+        rows += _node_places(site, one)
+    peers = f"port {ports['peers']}, OCSP responses {ports['peers-ocsp']}"
+    return [*rows, ("between nodes", f"{CIVIL.address} and {MUNI.address}, {peers}")]
+
+
+def _node_places(site: Site, one: Institution) -> list[tuple[str, str]]:
+    https = site.url(f"{one.key}-https").replace("http:", "https:")
+    name = f"node {one.server.server_code}, {one.name}"
+    return [
+        (name, ", ".join(client.path for client in one.clients)),
+        ("  for its systems", f"{site.url(f'{one.key}-http')}, {https}"),
+        ("  for its operator", site.url(f"{one.key}-admin", "/metrics, /health/ready")),
+    ]
+
+
+def commands(site: Site, message_id: str) -> tuple[str, str, str]:
+    """A call, the download of its container, its verification: lines for a shell."""
+    node = site.url(f"{MUNI.key}-http")
+    person = next(people(1)).national_id
+    container = site.folder / f"{message_id}.asice"
+    url = node + container_path(message_id, BENEFITS, "response")
+    call = [
+        "curl", "-sS", f"{node}/r1/{PEOPLE.path}/persons/{person}",
+        "-H", f"X-Road-Client: {BENEFITS.path}", "-H", f"X-Road-Id: {message_id}", "-w", r"\n",
+    ]  # fmt: skip
+    download = ["curl", "-sS", "-f", "-o", str(container), url]
+    verify = [*_sacbe(), "verify", str(container), "--conf", str(site.configuration(MUNI))]
+    return shlex.join(call), shlex.join(download), shlex.join(verify)
+
+
+def _sacbe() -> list[str]:
+    """How this very command is started from any folder."""
+    script = Path(sys.argv[0]).absolute()
+    if script.name == "sacbe" and script.exists():
+        return [str(script)]
+    return [sys.executable, "-m", "scripts.cli"]
