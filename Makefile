@@ -36,6 +36,10 @@ format: setup ## Format the code
 bench: setup ## Measure exchanges through two nodes
 	@$(BIN)/sacbe bench
 
+.PHONY: docs
+docs: setup ## Write the example settings and docs/settings.md anew
+	@$(BIN)/python -m scripts.generate
+
 .PHONY: lock
 lock: ## Renew the locked requirements from pyproject.toml
 	scripts/lock --upgrade

@@ -32,7 +32,8 @@ class DatabaseSettings:
     """The database that is asked."""
 
     dsn_file: Path = required(
-        "file with the address and password: postgresql://user:secret@host/db"
+        "file with the address and password: postgresql://user:secret@host/db",
+        example="database.dsn",
     )
     connections: int = setting(4, "connections at the most")
     timeout: timedelta = setting(timedelta(seconds=10), "longest run of one query")
@@ -42,7 +43,7 @@ class DatabaseSettings:
 class AdapterSettings:
     """What `sacbe adapter run` reads."""
 
-    title: str = required("name of the registry, for the API description")
+    title: str = required("name of the registry, for the API description", example="Towns")
     database: DatabaseSettings = required("the database that is asked")
     query: tuple[Query, ...] = required("the named queries")
     host: str = setting("127.0.0.1", "address to listen on")

@@ -53,7 +53,9 @@ class QueryMethod(StrEnum):
 class Parameter:
     """What a caller may give; a parameter without default is required."""
 
-    name: str = required("as it stands in the SQL behind a colon, and in path or query")
+    name: str = required(
+        "as it stands in the SQL behind a colon, and in path or query", example="county"
+    )
     type: ParameterType = setting(ParameterType.TEXT, "how its text is read")
     required: bool = setting(True, "an absent optional parameter is NULL in the SQL")
     max_length: Annotated[int, Bounds(1, 1_000_000)] = setting(MAX_TEXT, "characters, for text")
@@ -64,9 +66,11 @@ class Parameter:
 class Query:
     """One named read-only query and the address it is served under."""
 
-    name: str = required("stable name, for logs and the API description")
-    path: str = required("address, with {parameter} where a segment is a parameter")
-    sql: str = required("one SELECT statement")
+    name: str = required("stable name, for logs and the API description", example="towns")
+    path: str = required(
+        "address, with {parameter} where a segment is a parameter", example="/towns"
+    )
+    sql: str = required("one SELECT statement", example="SELECT code, name FROM town ORDER BY name")
     method: QueryMethod = setting(QueryMethod.GET, "GET, or POST with a JSON object")
     parameters: tuple[Parameter, ...] = setting((), "what callers give")
     single: bool = setting(False, "answer one object, 404 when there is none")
