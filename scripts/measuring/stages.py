@@ -1,0 +1,62 @@
+"""What a node says about the time it spends: the stage histograms of `/metrics`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+_STAGES = "sacbe_stage_seconds"
+_EXCHANGES = "sacbe_exchange_seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Seconds spent in each stage so far, and the number of exchanges they belong to."""
+
+    seconds: Mapping[str, float]
+    exchanges: float
+
+    def since(self, earlier: "StageTimes") -> "StageTimes":
+        """What was added after an earlier look."""
+        spent = {
+            stage: value - earlier.seconds.get(stage, 0.0) for stage, value in self.seconds.items()
+        }
+        return StageTimes(spent, self.exchanges - earlier.exchanges)
+
+    def plus(self, other: "StageTimes") -> "StageTimes":
+        stages = dict.fromkeys((*self.seconds, *other.seconds))
+        both = (self.seconds, other.seconds)
+        return StageTimes(
+            {stage: sum(one.get(stage, 0.0) for one in both) for stage in stages},
+            self.exchanges + other.exchanges,
+        )
+
+    def per_exchange(self) -> dict[str, float]:
+        """Milliseconds of each stage in an average exchange, in the order in which they were."""
+        if not self.exchanges:
+            return {}
+        return {
+            stage: value * 1000 / self.exchanges for stage, value in self.seconds.items() if value
+        }
+
+
+def read_stages(page: str, role: str) -> StageTimes:
+    """The times of one role from the text of `/metrics`."""
+    seconds: dict[str, float] = {}
+    exchanges = 0.0
+    for family in text_string_to_metric_families(page):
+        for name, labels, value, *_ in family.samples:
+            if labels.get("role") != role:
+                continue
+            if name == f"{_STAGES}_sum":
+                seconds[labels["stage"]] = value
+            elif name == f"{_EXCHANGES}_count":
+                exchanges = value
+    return StageTimes(seconds, exchanges)
+
+
+async def fetch_stages(session: aiohttp.ClientSession, url: str, role: str) -> StageTimes:
+    """Ask a node's operator port; raises aiohttp.ClientError."""
+    async with session.get(url, raise_for_status=True) as response:
+        return read_stages(await response.text(), role)
