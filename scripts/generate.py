@@ -48,12 +48,12 @@ _INTRODUCTION = """\
 <!-- Written by `make docs` from the settings classes; change those. -->
 
 Every file is TOML. A duration is written `"30s"`, `"5m"`, `"2h"` or `"1d"`, a size `"10 MiB"`, an
-identifier with colons. Paths are taken from the folder of the file. Unknown keys are errors, and all
-errors of a file are told at once.
+identifier with colons. Paths are taken from the folder of the file. Unknown keys are errors, and
+all errors of a file are told at once.
 
-Where a key is followed by the name of a variable, the environment may give the value instead; it wins
-over the file. Secrets are never values: a setting names the file that holds one, which must not be
-open to every user.
+Where a key is followed by the name of a variable, the environment may give the value instead; it
+wins over the file. Secrets are never values: a setting names the file that holds one, which must
+not be open to every user.
 """
 
 

@@ -33,12 +33,15 @@ def test_what_an_example_shows_commented_out_can_be_switched_on(
     lines = [line.removeprefix("#") if _is_setting(line) else line for line in example.splitlines()]
     everything = tmp_path / f"{file.name}.toml"
     everything.write_text("\n".join(lines), encoding="utf-8")
+    assert _problems(file, everything) <= {"a table that contradicts itself"}
+
+
+def _problems(file: SettingsFile, path: Path) -> set[str]:
     try:
-        load_settings(file.settings, everything)
+        load_settings(file.settings, path)
     except ConfigurationError as error:
-        assert [problem.found for problem in error.problems] == [
-            "a table that contradicts itself"
-        ], error
+        return {problem.found for problem in error.problems}
+    return set()
 
 
 def test_the_query_of_the_adapter_example_is_sound(tmp_path: Path) -> None:
