@@ -1,15 +1,20 @@
 """A port: an HTTP server of bounded patience on an address, with TLS or without."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from node.exchange.respond import ExactResponse
 from trust.errors import SacbeError
+
+log = logging.getLogger("sacbe.listener")
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -54,25 +59,52 @@ class _Turnstile:
             self._free += 1
 
 
+class _Connection(RequestHandler):
+    """Answers what is no HTTP in a few words, and leaves who hangs up alone.
+
+    aiohttp itself tells its version, repeats what it was sent and logs a traceback each time.
+    """
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError):
+            raise exc
+        if status == 500:
+            log.error("a request could not be handled", exc_info=exc)
+        else:
+            log.info("a request was no HTTP: %.200r", message)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer had begun")
+        answer = ExactResponse(status=status)
+        answer.content_length = 0
+        answer.force_close()
+        return answer
+
+
 class _Server(web.Server):
     """Closes connections that never say anything; aiohttp itself waits for ever."""
 
     def __init__(self, handler: Handler, idle: timedelta) -> None:
+        super().__init__(handler)
         self._idle = idle.total_seconds()
-        super().__init__(
-            handler,
-            access_log=None,
-            keepalive_timeout=self._idle,
-            lingering_time=min(5.0, self._idle),
-            max_line_size=MAX_HEADER_LINE,
-            max_field_size=MAX_HEADER_LINE,
-            max_headers=500,
-            auto_decompress=False,  # compressed bodies pass as they are
-        )
+        self._settings: dict[str, Any] = {
+            "access_log": None,
+            "keepalive_timeout": self._idle,
+            "lingering_time": min(5.0, self._idle),
+            "max_line_size": MAX_HEADER_LINE,
+            "max_field_size": MAX_HEADER_LINE,
+            "max_headers": 500,
+            "auto_decompress": False,  # compressed bodies pass as they are
+        }
 
     def __call__(self) -> RequestHandler:
-        connection = super().__call__()
         loop = asyncio.get_running_loop()
+        connection = _Connection(self, loop=loop, **self._settings)
         loop.call_later(self._idle, _close_if_silent, connection)
         return connection
 
