@@ -306,13 +306,13 @@ class Instance:
             if member.node is not None:
                 assert await member.node.updater.update(), member.node.updater.last_error
 
-    async def start(self) -> None:
-        """Publish, start every node and wait until each is ready."""
+    async def start(self, *members: NodeUnderTest) -> None:
+        """Publish, start these nodes (or every one) and wait until each is ready."""
         await self.publish()
-        for member in self.members:
+        for member in members or self.members:
             if member.node is None:
                 await member.start()
-        for member in self.members:
+        for member in members or self.members:
             await ready(member)
 
 

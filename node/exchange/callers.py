@@ -55,7 +55,11 @@ class Callers:
         conf: GlobalConf,
         at: datetime,
     ) -> None:
-        """Raise UntrustedPeer unless the caller's certificate holds now and hosts the client."""
+        """Raise UntrustedPeer unless the caller's certificate holds now and hosts the client.
+
+        As at the reference server the code tells no more than that the caller is not trusted; the
+        inner code stands in the text.
+        """
         key = (conf.number, caller.chain_digest, client, _digest(ocsp_responses))
         good_until = self._passed.get(key)
         if good_until is not None and at <= good_until:
@@ -63,13 +67,18 @@ class Callers:
         try:
             verify_consumer_certificate(caller.chain, ocsp_responses, client, conf, at).require()
         except EvidenceRejected as error:
-            raise UntrustedPeer(error.text, error.code) from error
+            raise _untrusted(error) from error
         self._remember(key, min(at + _LIFETIME, _good_until(caller, ocsp_responses, conf)))
 
     def _remember(self, key: tuple[int, bytes, ClientId, bytes], until: datetime) -> None:
         while len(self._passed) >= _CAPACITY:
             del self._passed[next(iter(self._passed))]
         self._passed[key] = until
+
+
+def _untrusted(error: EvidenceRejected) -> UntrustedPeer:
+    group, _, inner = error.code.partition(".")
+    return UntrustedPeer(f"{inner}: {error.text}" if inner else error.text, group)
 
 
 def _good_until(caller: Caller, ocsp_responses: tuple[bytes, ...], conf: GlobalConf) -> datetime:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from aiohttp import web
 
 from catalog.access import decide
+from catalog.paths import ServicePath
 from catalog.services import Service
 from node.exchange.account import Account
 from node.exchange.body import SpooledBody
@@ -32,6 +33,7 @@ from node.messages.envelope import (
     build_response_headers,
     check_hash_algorithm,
     check_method,
+    check_soap_action,
 )
 from node.messages.fault import Dialect, Side, build_fault_xml
 from node.messages.rest import RestRequestHead, RestResponseHead, request_hash
@@ -39,7 +41,13 @@ from node.messages.transport import Direction
 from node.messages.transport_reader import TransportReader
 from node.messages.version import Version, check_version
 from node.operate.metrics import NodeMetrics
-from trust.errors import ExchangeError, UnknownMember, WrongServiceType
+from trust.errors import (
+    ExchangeError,
+    LoggingFailed,
+    MalformedMessage,
+    UnknownMember,
+    WrongServiceType,
+)
 from trust.identities import SignIdentity
 from trust.ids import ServerId
 
@@ -104,6 +112,8 @@ class Provider:
         caller = self._caller(request, snapshot)
         account.peer = str(caller.server.id)
         check_version(envelope.proxy_version, self.minimum_version)
+        if not envelope.rest:
+            check_soap_action(envelope.soap_action)
         check_hash_algorithm(request.headers.items())
         if not envelope.rest:
             raise WrongServiceType(
@@ -138,14 +148,15 @@ class Provider:
     ) -> Admitted:
         """Access, signature, log, in the order of the reference server."""
         snapshot, head, signer = reception.snapshot, reception.head, reception.signer
-        if head is None or signer is None:
+        path = reception.path
+        if head is None or signer is None or path is None:
             raise AssertionError("a complete message has had its head judged")
         service = decide(
             snapshot.services,
             head.client,
             head.service,
             head.method,
-            head.normalised_path(),
+            path,
             lambda group: snapshot.conf.in_group(head.client, group, snapshot.at),
         )
         value = self.evidence.judge(message, head.client, snapshot.conf)
@@ -217,6 +228,7 @@ class _Reception:
         self._account = account
         self.snapshot = snapshot
         self.head: RestRequestHead | None = None
+        self.path: ServicePath | None = None
         self.signer: SignIdentity | None = None
 
     async def receive(self, request: web.BaseRequest, envelope: RequestEnvelope) -> ReceivedMessage:
@@ -229,11 +241,13 @@ class _Reception:
                 self._provider.spool.body,
                 self._judge_head,
             )
+        except LoggingFailed:
+            raise
         except ExchangeError as error:
             raise error.within(_GROUP) from error.__cause__
         try:
             if message.fault is not None:
-                raise message.fault.to_error()
+                raise _reported(message)
             reader.check_complete(rest=True)
         except ExchangeError:
             message.close()
@@ -245,6 +259,7 @@ class _Reception:
     def _judge_head(self, message: ReceivedMessage) -> None:
         """Steps 8 to 12 of the reference's order: what needs neither body nor signature."""
         head = self.head = RestRequestHead.parse(message.head)
+        self.path = head.normalised_path()
         account, provider, snapshot = self._account, self._provider, self.snapshot
         account.exchange_id, account.message_id = head.request_id, head.message_id
         account.consumer, account.service = str(head.client), str(head.service)
@@ -261,6 +276,16 @@ class _Reception:
         provider.callers.require_speaks_for(
             self._caller, head.client, tuple(message.ocsp_responses), snapshot.conf, snapshot.at
         )
+
+
+def _reported(message: ReceivedMessage) -> MalformedMessage:
+    """What a consumer's node lacks that reports a fault of its own instead of asking.
+
+    Its code is not passed on: what we answer are our own findings.
+    """
+    if message.head:
+        return MalformedMessage("Request does not have signature", "missing_signature")
+    return MalformedMessage("Request does not have REST message", "missing_rest")
 
 
 def _form(envelope: RequestEnvelope) -> SignatureForm:

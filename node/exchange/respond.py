@@ -7,6 +7,8 @@ from datetime import timedelta
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from trust.errors import NetworkFailure
+
 _NO_BODY = (204, 304)
 
 
@@ -21,11 +23,20 @@ class ExactResponse(web.StreamResponse):
 
 
 async def request_pieces(request: web.BaseRequest, patience: timedelta) -> AsyncIterator[bytes]:
-    """The body of a request as it arrives; raises TimeoutError when the sender stands still."""
+    """The body of a request as it arrives.
+
+    Raises NetworkFailure (`io_error`) when the sender stands still or hangs up. What is no HTTP
+    any more in the midst of a body is not read on, so it is one who stands still.
+    """
     seconds = patience.total_seconds()
     while True:
-        async with asyncio.timeout(seconds):
-            piece = await request.content.readany()
+        try:
+            async with asyncio.timeout(seconds):
+                piece = await request.content.readany()
+        except TimeoutError as error:
+            raise NetworkFailure("Read timed out", "io_error") from error
+        except ConnectionError as error:
+            raise NetworkFailure("The request broke off", "io_error") from error
         if not piece:
             return
         yield piece

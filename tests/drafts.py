@@ -1,0 +1,182 @@
+"""Messages between nodes, made by hand: right as they stand, until a test changes one thing.
+
+    draft = Draft(REQUEST, ["GET", "/r1/…", "X-Road-Client:…"], signer)
+    draft.edit_parts = lambda parts: parts[:-1]     # the signature is missing
+    wire = draft.http()
+
+Heads, digests, multipart and HTTP are written here anew, not by the code under test. Only the XML
+of signatures and hash chains comes from there; it has tests of its own against other judges.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from cryptography import x509
+
+from scripts.issuing import Identity
+from tests.raw_http import RawMessage, build_head, chunked
+from trust.hashchain import SIGNATURE_CHAIN_RESULT_NAME, PartDigest, build_hash_chains
+from trust.signature import build_signature
+
+OCSP = "application/ocsp-response"
+REQUEST = "application/x-road-rest-request"
+RESPONSE = "application/x-road-rest-response"
+BODY = "application/x-road-rest-body"
+CHAIN_RESULT = "application/hash-chain-result"
+CHAIN = "application/hash-chain"
+SIGNATURE = "signature/bdoc-1.0/ts"
+MESSAGE_NAME = "/message.xml"
+BODY_NAME = "/attachment1"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a multipart message; one without content type has another field instead."""
+
+    content_type: str | None
+    data: bytes
+
+
+Parts = list[Part]
+Digests = list[PartDigest]
+
+
+def sha512(data: bytes) -> bytes:
+    return hashlib.sha512(data).digest()
+
+
+def request_hash(head: bytes, body: bytes | None) -> bytes:
+    return sha512(head) if body is None else sha512(sha512(head) + sha512(body))
+
+
+@dataclass
+class Draft:
+    """A message that is about to be sent.
+
+    Attributes:
+        lines: of the REST head, without their ends.
+        ocsp: the responses in front of a request.
+        signed_ocsp: the responses inside the signature.
+        embedded: CA certificates inside the signature.
+        chained: sign through a hash chain, not by references.
+        beside: other messages that the same hash chains lead to.
+        headers: HTTP headers besides the content type and the framing.
+        edit_digests: what the signature (or its hash chain) covers.
+        edit_signature: the signature's XML.
+        edit_parts: all parts, signature included, in the order in which they leave.
+        edit_bytes: the multipart body.
+    """
+
+    kind: str
+    lines: list[str]
+    signer: Identity
+    signed_ocsp: list[bytes] = field(default_factory=list)
+    body: bytes | None = None
+    ocsp: list[bytes] = field(default_factory=list)
+    embedded: Sequence[x509.Certificate] = ()
+    chained: bool = False
+    beside: list[Digests] = field(default_factory=list)
+    start: str = "POST / HTTP/1.1"
+    headers: dict[str, str] = field(default_factory=dict)
+    boundary: str = "xtopAbCdEfGhIjKlMnOpQrStUvWxYzAbCd"
+    content_type: str | None = "multipart/mixed; charset=UTF-8; boundary={boundary}"
+    framing: str = "chunked"  # or length, or close
+    edit_digests: Callable[[Digests], Digests] = lambda digests: digests
+    edit_signature: Callable[[bytes], bytes] = lambda document: document
+    edit_parts: Callable[[Parts], Parts] = lambda parts: parts
+    edit_bytes: Callable[[bytes], bytes] = lambda data: data
+
+    @property
+    def head(self) -> bytes:
+        return "".join(f"{line}\r\n" for line in self.lines).encode()
+
+    def set_header(self, name: str, value: str | None) -> None:
+        """Give a header of the REST head another value; None removes it."""
+        wanted = name.lower() + ":"
+        at = next(i for i, line in enumerate(self.lines) if line.lower().startswith(wanted))
+        self.lines[at : at + 1] = [] if value is None else [f"{name}:{value}"]
+
+    def parts(self) -> Parts:
+        found = [Part(OCSP, one) for one in self.ocsp]
+        found.append(Part(self.kind, self.head))
+        if self.body is not None:
+            found.append(Part(BODY, self.body))
+        return self.edit_parts([*found, *self.proof()])
+
+    def proof(self) -> Parts:
+        """The parts that carry the signature."""
+        digests = [PartDigest.of(MESSAGE_NAME, self.head)]
+        if self.body is not None:
+            digests.append(PartDigest.of(BODY_NAME, self.body))
+        digests = self.edit_digests(digests)
+        found: Parts = []
+        if self.chained:
+            chains = build_hash_chains([digests, *self.beside], algorithm=digests[0].algorithm)
+            found = [Part(CHAIN_RESULT, chains.result), Part(CHAIN, chains.chains[0])]
+            digests = [PartDigest.of(SIGNATURE_CHAIN_RESULT_NAME, chains.result)]
+        document = build_signature(
+            digests,
+            certificate=self.signer.certificate,
+            intermediates=self.embedded,
+            ocsp_responses=self.signed_ocsp,
+            key=self.signer.key,
+            at=datetime.now(UTC),
+        )
+        return [*found, Part(SIGNATURE, self.edit_signature(document))]
+
+    def multipart(self) -> bytes:
+        delimiter = b"--" + self.boundary.encode()
+        found = b""
+        for part in self.parts():
+            field_line = "x-none: 1" if part.content_type is None else part.content_type
+            name = "" if part.content_type is None else "content-type: "
+            found += delimiter + f"\r\n{name}{field_line}\r\n\r\n".encode() + part.data + b"\r\n"
+        return self.edit_bytes(found + delimiter + b"--\r\n")
+
+    def http(self) -> bytes:
+        """Everything that goes on the wire."""
+        body = self.multipart()
+        headers = list(self.headers.items())
+        if self.content_type is not None:
+            headers.append(("Content-Type", self.content_type.format(boundary=self.boundary)))
+        if self.framing == "chunked":
+            headers.append(("Transfer-Encoding", "chunked"))
+            body = chunked(*(body[i : i + 9000] for i in range(0, len(body), 9000)))
+        elif self.framing == "length":
+            headers.append(("Content-Length", str(len(body))))
+        return build_head(self.start, headers) + body
+
+
+def split_parts(message: RawMessage) -> Parts:
+    """The parts of a multipart message as they stand; its closing delimiter must be there."""
+    found = re.search(r"boundary=([A-Za-z]+)", message.first("content-type") or "")
+    assert found is not None, message.headers
+    delimiter = b"--" + found[1].encode()
+    assert message.body.startswith(delimiter), message.body[:100]
+    assert message.body.endswith(b"\r\n" + delimiter + b"--\r\n"), message.body[-100:]
+    inner = message.body.removesuffix(b"\r\n" + delimiter + b"--\r\n")
+    pieces = inner.removeprefix(delimiter + b"\r\n").split(b"\r\n" + delimiter + b"\r\n")
+    parts = []
+    for piece in pieces:
+        head, empty, data = piece.partition(b"\r\n\r\n")
+        assert empty
+        assert b"\n" not in head, "a part has one header line"
+        name, _, value = head.decode().partition(": ")
+        assert name == "content-type"
+        parts.append(Part(value, data))
+    return parts
+
+
+def text_of(xml: bytes, element: str) -> str:
+    """The text of the only element of that name in a fault; it has no attributes there."""
+    found = re.findall(rb"<%b(?: [^>]*)?>([^<]*)</%b>" % (element.encode(), element.encode()), xml)
+    assert len(found) == 1, xml
+    return str(found[0].decode())
+
+
+def encoded(data: bytes) -> bytes:
+    return base64.b64encode(data)
