@@ -207,4 +207,4 @@ def _sacbe() -> list[str]:
     script = Path(sys.argv[0]).absolute()
     if script.name == "sacbe" and script.exists():
         return [str(script)]
-    return [sys.executable, "-m", "scripts.cli"]
+    return [sys.executable, "-P", "-m", "scripts.cli"]

@@ -1,0 +1,285 @@
+"""The parts of the sandbox: ports and folders, its files, its processes, its story."""
+
+import json
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from adapters.app import AdapterSettings
+from adapters.queries import problems_of
+from catalog.declaration import ServicesDeclaration, declaration_problems
+from config.settings import load_settings, parse_settings
+from node.settings import NodeSettings
+from scripts.cli import main
+from scripts.ecosystem.institutions import (
+    BENEFITS,
+    INSTITUTIONS,
+    LIBRARY,
+    PERSONS,
+    adapter_settings,
+    civil_services,
+    instance_declaration,
+    municipal_services,
+    node_settings,
+    registry_settings,
+)
+from scripts.ecosystem.places import LOCAL, WANTED, check_free, choose_ports, opened
+from scripts.ecosystem.processes import Child, ProcessFailed
+from scripts.ecosystem.report import Outcome, Step
+from scripts.ecosystem.running import Ecosystem, Site
+from scripts.ecosystem.story import Story
+from scripts.ecosystem.system import container_path, fault_key
+from scripts.people import people
+from scripts.sandbox import commands
+from trust.declaration import RegistryDeclaration
+from trust.errors import StorageError
+from trust.registry_app import RegistrySettings
+
+# Choosing ports takes each of them for a moment, which would disturb a sandbox that starts.
+pytestmark = pytest.mark.xdist_group("sandbox")
+
+T = TypeVar("T")
+PORTS = {name: usual for name, (usual, _) in WANTED.items()}
+
+
+# --- places ---------------------------------------------------------------------------------------
+
+
+def test_every_port_of_a_sandbox_is_free_and_no_two_are_the_same() -> None:
+    ports = choose_ports()
+    check_free(ports)
+    assert set(ports) == set(WANTED)
+    assert len(set(ports.values())) == len(ports)
+
+
+def test_another_port_takes_the_place_of_one_that_is_taken() -> None:
+    taken = choose_ports()["adapter"]
+    with socket.create_server((LOCAL, taken)):
+        assert choose_ports()["adapter"] != taken
+
+
+def test_a_port_for_peers_is_free_for_all_nodes() -> None:
+    port = choose_ports()["peers"]
+    with socket.create_server((INSTITUTIONS[1].address, port)):
+        assert choose_ports()["peers"] != port
+
+
+def test_a_folder_keeps_its_ports_and_lets_one_sandbox_in(tmp_path: Path) -> None:
+    folder = tmp_path / "sandbox"
+    with opened(folder) as ports:
+        assert folder.stat().st_mode & 0o077 == 0
+        with pytest.raises(StorageError, match=r"runs in .* already"), opened(folder):
+            pass
+    with opened(folder) as again:
+        assert again == ports
+
+
+def test_a_port_of_a_kept_sandbox_that_is_taken_is_named(tmp_path: Path) -> None:
+    with opened(tmp_path / "sandbox") as ports:
+        pass
+    with (
+        socket.create_server((LOCAL, ports["registry"])),
+        pytest.raises(StorageError, match=rf"{ports['registry']} \(registry of this sandbox\)"),
+        opened(tmp_path / "sandbox"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("notes", ["", "{}", '{"ports": {"ca": 1}}', '{"ports": []}'])
+def test_damaged_notes_of_a_sandbox_are_told(tmp_path: Path, notes: str) -> None:
+    tmp_path.chmod(0o700)
+    (tmp_path / "sandbox.json").write_text(notes, encoding="utf-8")
+    with pytest.raises(StorageError, match=r"sandbox\.json can't be read"), opened(tmp_path):
+        pass
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear", encoding="utf-8")
+    with pytest.raises(StorageError, match="holds something else"), opened(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+# --- what was written down ------------------------------------------------------------------------
+
+
+def read(cls: type[T], text: str, folder: Path) -> T:
+    return parse_settings(cls, text, file="file", folder=folder)
+
+
+def test_every_file_of_the_sandbox_is_what_its_reader_expects(tmp_path: Path) -> None:
+    registry = read(RegistrySettings, registry_settings(PORTS), tmp_path)
+    assert registry.problems() == []
+    instance = read(RegistryDeclaration, instance_declaration(PORTS, tmp_path), tmp_path)
+    assert [server.id for server in instance.servers] == [one.server for one in INSTITUTIONS]
+    for one in INSTITUTIONS:
+        assert read(NodeSettings, node_settings(one, PORTS), tmp_path).problems() == []
+    adapter = read(AdapterSettings, adapter_settings(PORTS), tmp_path)
+    assert problems_of(adapter.query) == []
+    for text in (civil_services(PORTS), municipal_services()):
+        assert list(declaration_problems(read(ServicesDeclaration, text, tmp_path))) == []
+
+
+def test_the_library_has_no_right(tmp_path: Path) -> None:
+    path = tmp_path / "services.toml"
+    path.write_text(civil_services(PORTS), encoding="utf-8")
+    (persons,) = load_settings(ServicesDeclaration, path).clients
+    assert persons.id == PERSONS
+    assert [access.client for access in persons.access if access.client] == [BENEFITS]
+    assert LIBRARY.colons not in civil_services(PORTS)
+    assert LIBRARY.colons not in instance_declaration(PORTS, tmp_path).partition("[[groups]]")[2]
+
+
+def test_the_commands_survive_any_folder_name() -> None:
+    site = Site(Path("/some where/it's"), PORTS)
+    call, download, verify = commands(site, "id 1")
+    assert next(people(1)).national_id in call
+    assert "'/some where/it'\"'\"'s/id 1.asice'" in download
+    assert "queryId=id+1&" in download
+    assert "'/some where/it'\"'\"'s/muni/data/globalconf'" in verify
+
+
+def test_a_container_of_a_member_itself_is_asked_for_without_subsystem() -> None:
+    assert container_path("a/b", BENEFITS.member, "request") == (
+        "/asic?queryId=a%2Fb&xRoadInstance=SANDBOX&memberClass=MUN&memberCode=2001"
+        "&unique&requestOnly"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "key"),
+    [
+        ("server.serverproxy.access_denied", "access_denied"),
+        ("Server.ClientProxy.NetworkError", "NetworkError"),
+        ("client.invalid_soap", "client.invalid_soap"),
+        ("", ""),
+    ],
+)
+def test_a_fault_is_counted_without_the_side_that_raised_it(code: str, key: str) -> None:
+    assert fault_key(code) == key
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+def child(folder: Path, *words: str) -> Child:
+    return Child("test CA", words, "test CA: ", "http://127.0.0.1:1/", folder / "child.log")
+
+
+async def test_a_process_that_ends_tells_what_it_said_last(tmp_path: Path) -> None:
+    broken = child(tmp_path, "testca", "run", "--dir", str(tmp_path / "ca"), "--port", "none")
+    broken.start()
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(ProcessFailed, match=r"(?s)ended \(status 2\).*invalid int value"):
+            await broken.ready(session)
+    assert broken.failed
+    await broken.stop()
+    assert not broken.failed
+    assert broken.pid is None
+    assert broken.resident_mb() == 0
+
+
+async def test_a_stranger_on_its_port_does_not_make_a_process_ready(tmp_path: Path) -> None:
+    """It would be the stranger's answers that the sandbox then works with."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text="ready")
+
+    async with TestServer(_app(answer)) as stranger, aiohttp.ClientSession() as session:
+        port = str(stranger.port)
+        late = child(tmp_path, "testca", "run", "--dir", str(tmp_path / "ca"), "--port", port)
+        late.ready_url = str(stranger.make_url("/"))
+        late.start()
+        with pytest.raises(ProcessFailed, match=r"(?i)address already in use"):
+            await late.ready(session)
+        await late.stop()
+
+
+async def test_a_process_is_ready_when_it_says_so_and_answers(tmp_path: Path) -> None:
+    authority = child(tmp_path, "testca", "run", "--dir", str(tmp_path / "ca"), "--port", "0")
+    (tmp_path / "child.log").write_text("test CA: of an earlier start\n", encoding="utf-8")
+
+    async def answer(_request: web.Request) -> web.Response:
+        lines = authority.log.read_text(encoding="utf-8").splitlines()
+        return web.Response(status=200 if len(lines) > 1 else 503)
+
+    async with TestServer(_app(answer)) as probe, aiohttp.ClientSession() as session:
+        authority.ready_url = str(probe.make_url("/"))
+        authority.start()
+        await authority.ready(session)
+        assert authority.resident_mb() > 5
+        await authority.stop()
+    assert len(authority.log.read_text(encoding="utf-8").splitlines()) == 2
+
+
+def _app(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.Application:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    return app
+
+
+# --- story ----------------------------------------------------------------------------------------
+
+
+def test_an_outcome_is_good_only_when_every_step_is() -> None:
+    outcome = Outcome(ready_s=1.26, refused=Counter({"access_denied": 1}), rss_mb={"MUNI": 80.2})
+    assert not outcome.ok
+    outcome.steps.append(Step("first", True, "fine"))
+    assert outcome.ok
+    outcome.steps.append(Step("second", False, "wörse"))
+    assert json.loads(outcome.as_json()) == {
+        "ok": False,
+        "ready_s": 1.3,
+        "exchanges": 0,
+        "verified": 0,
+        "refused": {"access_denied": 1},
+        "rss_mb": {"MUNI": 80.2},
+        "steps": [
+            {"name": "first", "ok": True, "detail": "fine"},
+            {"name": "second", "ok": False, "detail": "wörse"},
+        ],
+    }
+    lines = outcome.as_table().splitlines()
+    assert lines[:2] == ["ok      first                fine", "FAILED  second               wörse"]
+    assert lines[-1] == "FAILED"
+
+
+@pytest.fixture
+async def careless(tmp_path: Path) -> AsyncIterator[Ecosystem]:
+    """A sandbox of which nothing runs; in the nodes' place is something that agrees to all."""
+
+    async def agree(_request: web.Request) -> web.Response:
+        return web.Response(text="{}", content_type="application/json")
+
+    async with TestServer(_app(agree)) as nodes:
+        assert nodes.port is not None
+        ports = choose_ports() | {"muni-http": nodes.port, "civil-http": nodes.port}
+        (tmp_path / "logs").mkdir()
+        ecosystem = Ecosystem(Site(tmp_path, ports), lambda line: None)
+        ecosystem._session = aiohttp.ClientSession()
+        yield ecosystem
+        await ecosystem._stop()
+
+
+async def test_the_story_fails_in_every_step_where_nothing_is_as_it_must_be(
+    careless: Ecosystem,
+) -> None:
+    told: list[str] = []
+    outcome = await Story(careless, Outcome(0.0), told.append).run()
+    assert [step.name for step in outcome.steps if step.ok] == []
+    assert len(outcome.steps) == 9
+    assert len(told) == 9
+    assert not outcome.ok
+    assert "not refused" in next(s.detail for s in outcome.steps if s.name == "no access right")
+
+
+def test_json_is_for_a_check_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sandbox", "--json"]) == 2
+    assert "--json is for --check" in capsys.readouterr().err

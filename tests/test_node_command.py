@@ -1,0 +1,106 @@
+"""`sacbe node`: what it prints, what it refuses, and declarations that reach the database."""
+
+import tomllib
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from config.describe import describe_settings
+from node.settings import NodeSettings
+from scripts.cli import main
+from scripts.node import apply_services, load_node_settings
+from trust.errors import ConfigurationError, StorageError
+
+SETTINGS = """
+server = "TEST:GOV:1000:NODE1"
+data = "data"
+[configuration]
+anchor = "anchor.xml"
+[keys]
+folder = "keys"
+password_file = "keys.password"
+[database]
+dsn_file = "database.dsn"
+"""
+SERVICES = """
+[[clients]]
+id = "TEST:GOV:1000:persons"
+[[clients.services]]
+code = "people"
+url = "http://127.0.0.1:9000"
+[[clients.access]]
+service = "people"
+client = "TEST:COM:2000:portal"
+endpoints = ["GET /persons/*"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "node.toml").write_text(SETTINGS, encoding="utf-8")
+    (tmp_path / "services.toml").write_text(SERVICES, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [[], ["node"], ["services"]])
+def test_an_example_can_be_printed(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["node", "example", *words]) == 0
+    printed = capsys.readouterr().out
+    assert tomllib.loads(printed) is not None
+    assert (printed == describe_settings(NodeSettings)) is (words != ["services"])
+
+
+async def test_a_declaration_is_taken_over_and_told(folder: Path, database_dsn: str) -> None:
+    settings = load_node_settings(folder / "node.toml")
+    services = folder / "services.toml"
+    planned = await apply_services(settings, database_dsn, services, dry_run=True)
+    assert [str(change) for change in planned] == [
+        "+ client TEST:GOV:1000:persons: registered, HTTPS",
+        "+ right of SUBSYSTEM:TEST/COM/2000/portal to TEST:GOV:1000:persons:people GET /persons/*",
+        "+ service TEST:GOV:1000:persons:people: REST, http://127.0.0.1:9000, 1m",
+    ]
+    assert await apply_services(settings, database_dsn, services) == planned
+    assert await apply_services(settings, database_dsn, services) == ()
+    services.write_text(SERVICES.replace("9000", "9001"), encoding="utf-8")
+    (change,) = await apply_services(settings, database_dsn, services)
+    assert change.kind == "changed"
+
+
+async def test_a_declaration_with_mistakes_changes_nothing(folder: Path, database_dsn: str) -> None:
+    settings = load_node_settings(folder / "node.toml")
+    services = folder / "services.toml"
+    await apply_services(settings, database_dsn, services)
+    services.write_text(SERVICES.replace('service = "people"', 'service = "x"'), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"services\.toml:8: found 'x', expected"):
+        await apply_services(settings, database_dsn, services)
+    connection = await asyncpg.connect(database_dsn)
+    assert await connection.fetchval("SELECT count(*) FROM access_right") == 1
+    await connection.close()
+
+
+async def test_a_database_that_is_away_is_told(folder: Path) -> None:
+    settings = load_node_settings(folder / "node.toml")
+    with pytest.raises(StorageError):
+        await apply_services(
+            settings, "postgresql://a:secret@127.0.0.1:1/x", folder / "services.toml"
+        )
+
+
+@pytest.mark.parametrize("action", [["run"], ["apply", "services.toml"]])
+def test_a_mistake_in_the_settings_ends_the_command_with_its_line(
+    folder: Path, action: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "node.toml"
+    path.write_text(SETTINGS.replace("anchor =", "ancor ="), encoding="utf-8")
+    assert main(["node", *action, "--config", str(path)]) == 2
+    assert "node.toml:5: found unknown key 'ancor', expected 'anchor'" in capsys.readouterr().err
+
+
+def test_settings_that_contradict_each_other_are_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "node.toml"
+    path.write_text(SETTINGS + '[admin]\nhost = "0.0.0.0"\n', encoding="utf-8")
+    assert main(["node", "run", "--config", str(path)]) == 2
+    assert "expected true, or a loopback address" in capsys.readouterr().err
