@@ -16,6 +16,7 @@ import asyncpg
 from scripts.postgres import PostgresServer
 from trust.database import DATABASE_ERRORS
 from trust.errors import ConfigurationError, ConfigurationProblem
+from trust.keyfiles import open_folder
 from trust.secrets import read_secret
 
 
@@ -47,6 +48,7 @@ async def database_address(data: Path, name: str, dsn_file: Path | None) -> Asyn
     if running is not None and await _answers(running):
         yield running
         return
+    open_folder(data)  # or the server would make it, open to every user
     async with PostgresServer(data / "postgres") as server:
         dsn = await server.create_database(name)
         _write_notice(notice, dsn)

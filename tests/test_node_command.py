@@ -1,5 +1,8 @@
 """`sacbe node`: what it prints, what it refuses, and declarations that reach the database."""
 
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -10,7 +13,11 @@ from config.describe import describe_settings
 from node.settings import NodeSettings
 from scripts.cli import main
 from scripts.node import apply_services, load_node_settings
+from scripts.postgres_binaries import find_binaries
+from tests.database_fixtures import quick_folder
 from trust.errors import ConfigurationError, StorageError
+
+ROOT = Path(__file__).parents[1]
 
 SETTINGS = """
 server = "TEST:GOV:1000:NODE1"
@@ -85,6 +92,41 @@ async def test_a_database_that_is_away_is_told(folder: Path) -> None:
         await apply_services(
             settings, "postgresql://a:secret@127.0.0.1:1/x", folder / "services.toml"
         )
+
+
+@pytest.mark.database
+def test_a_node_without_a_database_address_keeps_a_database_of_its_own() -> None:
+    try:
+        find_binaries()
+    except StorageError as error:
+        pytest.skip(str(error))
+    folder = quick_folder()
+    try:
+        text = SETTINGS.partition("[database]")[0]
+        (folder / "node.toml").write_text(text, encoding="utf-8")
+        (folder / "services.toml").write_text(SERVICES, encoding="utf-8")
+        (folder / "keys.password").write_text("open sesame\n", encoding="utf-8")
+        (folder / "keys.password").chmod(0o600)
+        applied = command(folder, "apply", str(folder / "services.toml"))
+        assert (applied.returncode, applied.stdout.count("\n")) == (0, 3), applied.stderr
+        again = command(folder, "apply", str(folder / "services.toml"))
+        assert (again.returncode, again.stdout) == (0, ""), again.stderr
+        assert (folder / "data").stat().st_mode & 0o077 == 0
+        started = command(folder, "run")
+        assert started.returncode == 2
+        assert "anchor.xml can't be read: No such file or directory" in started.stderr
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def command(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.cli", "node", *words, "--config", folder / "node.toml"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("action", [["run"], ["apply", "services.toml"]])
