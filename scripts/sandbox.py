@@ -146,7 +146,7 @@ def _guide(site: Site) -> str:
     return f"""
 {where}
 
-A call: the municipality asks the Civil Registry for a person.
+A call: the municipality asks the Civil Registry for a person. (Give each call an id of its own.)
 
   {call}
 
