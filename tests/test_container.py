@@ -424,7 +424,8 @@ def test_an_expired_trust_list_is_used_and_told(signatory: Signatory) -> None:
 # --- single bytes ---------------------------------------------------------------------------------
 #
 # Every byte of a file counts. By default one container is tried at every position, the others at
-# every few; SACBE_EXHAUSTIVE=1 tries every position of all with several changes (minutes).
+# every few; SACBE_EXHAUSTIVE=1 tries every position of all with seven changes: a quarter of an
+# hour, so give pytest `--timeout 0` with it.
 
 _EXHAUSTIVE = bool(os.environ.get("SACBE_EXHAUSTIVE"))
 _CHANGES = (0x01, 0xFF, 0x20, 0x80, 0x10, 0x04, 0x40)
