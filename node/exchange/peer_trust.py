@@ -15,12 +15,13 @@ from cryptography import x509
 
 from trust.authentication import verify_provider_certificate
 from trust.certificates import MAX_CHAIN, parse_certificate
-from trust.errors import EvidenceRejected, MalformedMessage, UntrustedPeer
+from trust.errors import EvidenceRejected, MalformedMessage, NetworkFailure, UntrustedPeer
 from trust.globalconf import GlobalConf, Server
 from trust.ids import ClientId
 from trust.ocsp import response_facts, usable_until
 
 _KNOWN_CHAINS = 1024
+_GROUP = "ssl_authentication_failed"
 
 FetchOcsp = Callable[[Sequence[bytes]], Awaitable[Sequence[bytes]]]
 """Get the OCSP responses of these DER certificates from their owner."""
@@ -78,8 +79,11 @@ class PeerTrust:
                 responses = tuple(await fetch(chain))
             verify_provider_certificate(certificates, responses, provider, conf, at).require()
             until = _good_until(responses, conf)
-        except (EvidenceRejected, MalformedMessage) as error:
-            raise UntrustedPeer(error.text, error.code) from error
+        except NetworkFailure as error:
+            text = f"Could not get OCSP responses from server: {error.text}"
+            raise UntrustedPeer(text, f"{_GROUP}.internal_error") from error
+        except (EvidenceRejected, MalformedMessage, UntrustedPeer) as error:
+            raise UntrustedPeer(error.text, error.code).within(_GROUP) from error
         if server is None:  # the verification has a check for it; this is for the type
             raise UntrustedPeer("Peer certificate is not registered for any server")
         self._remember(key, responses)
