@@ -33,7 +33,13 @@ from node.messages.rest import DROPPED_HEADERS, RestRequestHead, RestResponseHea
 from node.messages.transport import Direction
 from node.messages.transport_reader import TransportReader
 from node.operate.metrics import NodeMetrics
-from trust.errors import ExchangeError, NetworkFailure, UnknownMember
+from trust.errors import (
+    EvidenceRejected,
+    ExchangeError,
+    LoggingFailed,
+    NetworkFailure,
+    UnknownMember,
+)
 from trust.hashchain import PartDigest
 from trust.identities import SignIdentity
 from trust.ids import ServerId
@@ -169,6 +175,8 @@ class Consumer:
         try:
             reader = TransportReader(Direction.RESPONSE, envelope.content_type)
             received = await receive(answer.pieces(), reader, self.spool.body, _no_judgement)
+        except LoggingFailed:
+            raise
         except ExchangeError as error:
             raise error.within(_GROUP) from error.__cause__
         account.clock.mark("peer")
@@ -177,6 +185,10 @@ class Consumer:
                 raise received.fault.to_error()
             check_hash_algorithm(answer.head.headers)
             reader.check_complete(rest=True)
+            if not outgoing.complete:  # nobody can have verified what we have not signed yet
+                raise EvidenceRejected(
+                    "Response came before the request was sent", "inconsistent_response"
+                )
         except ExchangeError:
             received.close()
             raise

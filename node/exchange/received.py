@@ -22,7 +22,6 @@ from node.messages.transport import (
 )
 from node.messages.transport_reader import TransportReader
 from trust.digests import sha512
-from trust.errors import MalformedMessage
 from trust.hashchain import PartDigest
 from trust.signature import SignedMessage
 
@@ -38,6 +37,7 @@ class ReceivedMessage:
         head: the REST request or response head; empty when a fault came instead.
         body: the REST body, or None without one; the receiver of this value closes it.
         fault: what the peer reports instead of a message, or in place of the signature.
+        soap: whether a SOAP message came where a REST message was announced.
     """
 
     head: bytes = b""
@@ -47,6 +47,7 @@ class ReceivedMessage:
     signature: bytes = b""
     ocsp_responses: list[bytes] = field(default_factory=list)
     fault: Fault | None = None
+    soap: bool = False
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +88,7 @@ async def receive(
     new_body: Callable[[], SpooledBody],
     judge_head: Callable[[ReceivedMessage], None],
 ) -> ReceivedMessage:
-    """Read a whole message; a fault ends it early.
+    """Read a whole message; a fault or a SOAP message ends it early.
 
     Args:
         new_body: where a body goes.
@@ -101,7 +102,7 @@ async def receive(
         async for piece in source:
             for event in reader.feed(piece):
                 _take(message, event, new_body, judge_head)
-            if message.fault is not None:
+            if message.fault is not None or message.soap:
                 return message
         for event in reader.close():
             _take(message, event, new_body, judge_head)
@@ -126,9 +127,9 @@ def _take(
         case RestPart(raw):
             message.head = raw
             judge_head(message)
-        case BodyStart():
+        case BodyStart() if not message.soap:
             message.body = new_body()
-        case BodyEnd():
+        case BodyStart() | BodyEnd():
             pass
         case HashChainResultPart(raw):
             message.hash_chain_result = raw
@@ -139,4 +140,4 @@ def _take(
         case FaultPart(fault):
             message.fault = fault
         case SoapPart():
-            raise MalformedMessage("This node carries REST messages only", "invalid_content_type")
+            message.soap = True

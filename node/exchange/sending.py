@@ -30,6 +30,7 @@ class OutgoingMessage:
         kept: where the body is kept for the log while it streams by.
         sign: makes the signature over the parts.
         log: makes everything durable; the signature leaves after it returned.
+        complete: whether the whole message was signed, logged and given out.
     """
 
     head_type: str
@@ -40,6 +41,7 @@ class OutgoingMessage:
     log: Log
     ocsp_responses: Sequence[bytes] = ()
     boundary: str = field(default_factory=new_boundary)
+    complete: bool = field(default=False, init=False)
 
     @property
     def content_type(self) -> str:
@@ -67,6 +69,7 @@ class OutgoingMessage:
             front += writer.open_part(mediatype.HASH_CHAIN_RESULT) + files.hash_chain_result
             front += writer.open_part(mediatype.HASH_CHAIN) + files.hash_chain
         front += writer.open_part(mediatype.SIGNATURE) + files.signature + writer.close()
+        self.complete = True
         yield bytes(front)
 
 
