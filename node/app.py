@@ -124,7 +124,7 @@ class Node:
         self.health = Health(self._probes())
         self._watch()
         await self._listen()
-        log.info("node %s is up", settings.server)
+        log.info("node %s is up", settings.server.colons)
 
     async def _start_trust(self) -> None:
         """Global configuration, OCSP, and what identifies us; each works offline at first."""
@@ -168,6 +168,12 @@ class Node:
             utc_now,
         )
         self._keep_running(self.identity.run(), "identity")
+        self._keep_running(self._ask_when_configured(), "first configuration")
+
+    async def _ask_when_configured(self) -> None:
+        """Let OCSP responses be asked for as soon as there is a trust list that says where."""
+        await self.updater.first()
+        self.ocsp.fetch_now()
 
     def _build_exchange(self, spool: Spool) -> None:
         settings, peers = self.settings, self.settings.peers

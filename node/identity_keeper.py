@@ -17,6 +17,7 @@ from trust.keystore import KeyStore
 log = logging.getLogger("sacbe.identity")
 
 _INTERVAL = timedelta(seconds=2)
+_INTERVAL_WITHOUT = timedelta(milliseconds=250)  # as long as there is nothing to show
 
 
 @dataclass(slots=True)
@@ -43,7 +44,8 @@ class IdentityKeeper:
         """Keep in step for ever."""
         while True:
             self.update()
-            await asyncio.sleep(_INTERVAL.total_seconds())
+            pause = _INTERVAL_WITHOUT if self.current is None else _INTERVAL
+            await asyncio.sleep(pause.total_seconds())
 
     def update(self) -> None:
         """Choose once."""

@@ -96,7 +96,7 @@ def test_an_empty_password_and_an_open_folder_are_refused(tmp_path: Path) -> Non
     with pytest.raises(StorageError, match="open to every user"):
         KeyStore.open(tmp_path / "open", PASSWORD)
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageError, match="can't be opened"):
+    with pytest.raises(StorageError, match="can't be used"):
         KeyStore.open(tmp_path / "file", PASSWORD)
 
 

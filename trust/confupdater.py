@@ -182,7 +182,7 @@ class ConfigurationUpdater:
                 await self._update_from(client, source, location)
             except ExchangeError as error:
                 problem = f"{error} ({error.code})"
-                _LOG.info(
+                _LOG.debug(
                     "%s: no configuration from %s: %s", source.instance, location.url, problem
                 )
             else:

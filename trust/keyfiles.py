@@ -1,4 +1,4 @@
-"""The files of a key store: written whole or not at all, readable by their owner alone."""
+"""Files of a node alone: written whole or not at all, readable by their owner only."""
 
 import os
 import secrets
@@ -16,9 +16,9 @@ def open_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         mode = stat.S_IMODE(folder.stat().st_mode)
     except OSError as error:
-        raise StorageError(f"The key store can't be opened: {error.strerror}") from error
+        raise StorageError(f"The folder {folder} can't be used: {error.strerror}") from error
     if mode & stat.S_IRWXO:
-        raise StorageError(f"The key store is open to every user (mode {mode:04o}, expected 0700)")
+        raise StorageError(f"The folder {folder} is open to every user: mode {mode:04o}, not 0700")
 
 
 def read_file(path: Path) -> bytes | None:
