@@ -40,6 +40,7 @@ class System:
     requests: list[RawMessage] = field(default_factory=list)
     connections: int = 0
     port: int = 0
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -50,7 +51,10 @@ class System:
         return self.requests[-1]
 
     def reset(self) -> None:
+        """Behave again, and end the connections that nodes keep."""
         self.answer, self.visit = plain_answer, None
+        for writer in self._writers:
+            writer.transport.abort()
         self.requests.clear()
         self.connections = 0
 
@@ -62,6 +66,7 @@ class System:
             task = asyncio.current_task()
             assert task is not None
             visits.add(task)
+            self._writers.add(writer)
             self.connections += 1
             try:
                 await (self.visit or self._serve)(reader, writer)
@@ -69,6 +74,7 @@ class System:
                 return
             finally:
                 visits.discard(task)
+                self._writers.discard(writer)
                 writer.close()
 
         server = await asyncio.start_server(run, "127.0.0.1", self.port, ssl=tls, limit=1 << 20)

@@ -19,7 +19,7 @@ from node.exchange.evidence import Evidence
 from node.exchange.faults import failure_of, tell_system
 from node.exchange.peers import Peers, Reached
 from node.exchange.received import ReceivedMessage, receive
-from node.exchange.respond import request_pieces, respond
+from node.exchange.respond import origin_target, request_pieces, respond
 from node.exchange.sending import OutgoingMessage
 from node.exchange.signer import SignatureFiles, SignatureForm, sign_parts
 from node.exchange.snapshot import Snapshot, Snapshots
@@ -114,7 +114,7 @@ class Consumer:
     def _read_head(self, request: web.BaseRequest, snapshot: Snapshot) -> RestRequestHead:
         return RestRequestHead.from_http(
             request.method,
-            request.raw_path,
+            origin_target(request),
             request.raw_headers,
             request_id=str(uuid.uuid4()),
             instance=snapshot.conf.own_instance,

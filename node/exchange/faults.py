@@ -58,11 +58,21 @@ def _exchange_error(error: Exception, error_id: str) -> ExchangeError:
 
 async def tell_system(request: web.BaseRequest, failure: Failure) -> web.StreamResponse:
     """Answer an information system that called by REST."""
+    _require_unanswered(request)
     answer = build_rest_error(failure.fault, request.headers.getall("Accept", []))
     return await respond_bytes(request, answer.status, answer.headers, answer.body)
 
 
 async def tell_peer(request: web.BaseRequest, failure: Failure) -> web.StreamResponse:
     """Answer another node with a bare fault; the status is 200 whatever happened."""
+    _require_unanswered(request)
     body = build_fault_xml(failure.fault)
     return await respond_bytes(request, 200, build_bare_fault_headers(), body)
+
+
+def _require_unanswered(request: web.BaseRequest) -> None:
+    """Cut the connection when an answer has begun, which a second one must not follow."""
+    if request.writer.output_size > 0:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionAbortedError("the exchange failed after its answer had begun")

@@ -1,15 +1,17 @@
 """Read an HTTP request with patience, answer it with exactly the headers that were given."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from datetime import timedelta
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
 from trust.errors import NetworkFailure
 
 _NO_BODY = (204, 304)
+_ABSOLUTE = re.compile(r"^https?://[^/?#]*", re.IGNORECASE)
 
 
 class ExactResponse(web.StreamResponse):
@@ -29,6 +31,7 @@ async def request_pieces(request: web.BaseRequest, patience: timedelta) -> Async
     any more in the midst of a body is not read on, so it is one who stands still.
     """
     seconds = patience.total_seconds()
+    await _invite(request)
     while True:
         try:
             async with asyncio.timeout(seconds):
@@ -40,6 +43,19 @@ async def request_pieces(request: web.BaseRequest, patience: timedelta) -> Async
         if not piece:
             return
         yield piece
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    """Tell a sender that waits for it to go on (RFC 9110 10.1.1)."""
+    waits = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+    if waits and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+
+
+def origin_target(request: web.BaseRequest) -> str:
+    """Path and query as received, also when they follow a host, as HTTP proxies are asked."""
+    return _ABSOLUTE.sub("", request.raw_path, count=1)
 
 
 def has_body(method: str, status: int) -> bool:

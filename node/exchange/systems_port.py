@@ -11,6 +11,7 @@ from aiohttp import web
 
 from node.exchange.consumer import Consumer
 from node.exchange.faults import failure_of, tell_peer
+from node.exchange.respond import origin_target
 from node.messages.fault import Dialect, Side
 from trust.errors import MalformedMessage
 
@@ -30,9 +31,10 @@ class SystemsPort:
     dialect: Dialect
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.raw_path.startswith("/r1/"):
+        target = origin_target(request)
+        if target.startswith("/r1/"):
             return await self.consumer.handle_rest(request)
-        page = self.pages.get(request.raw_path.partition("?")[0])
+        page = self.pages.get(target.partition("?")[0])
         if page is not None and request.method == "GET":
             return await page(request)
         # A SOAP client reads SOAP: the fault has the form of a fault between nodes, and status 200.
