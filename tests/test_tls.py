@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -281,3 +282,40 @@ async def test_a_resumed_session_still_knows_the_clients_chain(tmp_path: Path) -
         output = await s_client(server.port, *options, "-sess_in", str(session))
     assert "Reused" in output
     assert server.chains == [(client.der, MIDDLE.der)] * 2
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    ("kind", "cipher"),
+    [
+        ("rsa", "ECDHE-RSA-AES256-SHA384"),
+        ("rsa", "DHE-RSA-AES256-SHA256"),
+        ("p256", "ECDHE-ECDSA-AES256-SHA384"),
+    ],
+)
+async def test_a_server_that_has_one_suite_of_an_xroad_peer_is_reached(
+    tmp_path: Path, kind: str, cipher: str
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    certificate = write_pem(tmp_path, issue("server", kind=kind))
+    program = await asyncio.create_subprocess_exec(
+        *("openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(certificate)),
+        *("-tls1_2", "-cipher", cipher, "-Verify", "1", "-quiet"),
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        context = peer_client(identity(UNKNOWN))
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+                break
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.05)
+        agreed = writer.get_extra_info("ssl_object").cipher()
+        writer.close()
+    finally:
+        program.kill()
+        await program.wait()
+    assert agreed[:2] == (cipher, "TLSv1.2")
