@@ -42,6 +42,7 @@ from scripts.postgres_process import (
     processes_are_seen,
     workers_in,
 )
+from trust.database import CONNECTION_ERRORS
 from trust.errors import StorageError
 
 _LOG = logging.getLogger(__name__)
@@ -51,7 +52,6 @@ _SOCKET_NAME_LIMIT = 107  # bytes; sun_path has 108 with its closing zero
 _LOG_SIZE_KEPT = 4 << 20  # bytes of server.log; a longer one is moved aside at the next start
 _DATABASE_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0  # seconds before a crashed server is started again
-_NOT_READY = (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class PostgresServer:
                 async with self._changing:
                     if not self._stopping:
                         await self._launch()
-            except StorageError as error:
+            except (StorageError, OSError) as error:
                 if not self._stopping:
                     _LOG.warning("%s; next attempt in %.1f s", error, pause)
 
@@ -376,19 +376,23 @@ class PostgresServer:
             notice.unlink(missing_ok=True)
 
     async def _ready(self, process: BoundProcess) -> None:
+        """Wait for the first connection; recovery may take as long as the server says it works."""
         deadline = time.monotonic() + self.settings.start_timeout
         while time.monotonic() < deadline and not self._stopping:
             if process.returncode is not None:
                 raise StorageError(f"PostgreSQL did not start: {self._last_words()}")
             try:
                 connection = await asyncpg.connect(self.superuser_dsn, timeout=5)
-            except (*_NOT_READY, TimeoutError):
-                await asyncio.sleep(0.02)
+                await connection.close(timeout=5)
+            except asyncpg.CannotConnectNowError:
+                deadline = time.monotonic() + self.settings.start_timeout
+            except CONNECTION_ERRORS:
+                pass  # it has not opened its socket yet, or was killed again
             except asyncpg.PostgresError as error:
                 raise StorageError(f"PostgreSQL refused its own superuser: {error}") from error
             else:
-                await connection.close()
                 return
+            await asyncio.sleep(0.02)
         process.send(signal.SIGKILL)
         await process.ended()
         raise StorageError(f"PostgreSQL took no connection: {self._last_words()}")
