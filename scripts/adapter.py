@@ -3,24 +3,28 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from aiohttp import web
 
 from adapters.app import AdapterSettings, build_app, open_source
 from adapters.queries import problems_of
 from config.settings import load_settings
+from scripts.arguments import add_action, add_config, add_example, print_example
+from scripts.databases import read_dsn
 from scripts.service import log_to_stderr, run_service, run_until_stopped
-from trust.secrets import read_secret
+
+_EXAMPLES = {"adapter": AdapterSettings}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    run_parser = actions.add_parser("run", help="serve the queries of a declaration")
-    run_parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    add_config(add_action(actions, "run", "serve the named queries of a file"), "adapter.toml")
+    add_example(actions, _EXAMPLES)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.action == "example":
+        return print_example(_EXAMPLES, arguments)
     settings = load_settings(
         AdapterSettings,
         arguments.config,
@@ -32,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _serve(settings: AdapterSettings) -> int:
-    source = await open_source(settings, read_secret(settings.database.dsn_file).decode())
+    source = await open_source(settings, read_dsn(settings.database.dsn_file))
     app = await build_app(settings, source)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import json
 import shutil
 import signal
@@ -13,6 +14,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.arguments import whole_number
 from scripts.measuring.figures import Case, Round
 from scripts.measuring.hops import find_nginx
 from scripts.measuring.load import BODY_SIZES
@@ -28,15 +30,15 @@ _REMOVALS = 30
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--seconds", type=_positive, default=5.0, metavar="N",
+        "--seconds", type=_seconds, default=5.0, metavar="N",
         help="how long each case is measured, and as long through nginx (default %(default)g)",
     )  # fmt: skip
     parser.add_argument(
-        "--rounds", type=_count, default=3, metavar="N",
+        "--rounds", type=whole_number(1, 1000), default=3, metavar="N",
         help="into how many turns that is divided; nodes and nginx alternate (default %(default)d)",
     )  # fmt: skip
     parser.add_argument(
-        "--connections", type=_count, default=16, metavar="N",
+        "--connections", type=whole_number(1, 1000), default=16, metavar="N",
         help="connections that ask without pause (default %(default)d)",
     )  # fmt: skip
     parser.add_argument(
@@ -54,18 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 3600")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 0 < value <= 1000:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 1000")
-    return value
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < (value := float(text)) <= 3600:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds up to 3600")
 
 
 def _some_of(known: Sequence[str]) -> Callable[[str], list[str]]:

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import importlib.metadata
 import sys
 from collections.abc import Sequence
 
@@ -23,11 +24,18 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 is success, 1 a negative answer, 2 bad usage or unusable input."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="sacbe", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="sacbe", description="A data-exchange node that speaks X-Road, and what belongs to it."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"sacbe {importlib.metadata.version('sacbe')}"
+    )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = next((word for word in words if not word.startswith("-")), None)
     for name, meaning in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=meaning, description=meaning.capitalize())
+        subparser = subparsers.add_parser(
+            name, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}."
+        )
         if name == chosen:
             module = importlib.import_module(f"scripts.{name}")
             module.add_arguments(subparser)
@@ -46,6 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except OSError as error:
+        print(f"sacbe {parsed.command}: {_in_words(error)}", file=sys.stderr)
+        return 2
+
+
+def _in_words(error: OSError) -> str:
+    """What the operating system refused: the file, where it names one, and the reason."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
 
 
 if __name__ == "__main__":

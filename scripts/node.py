@@ -3,17 +3,21 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from catalog.changes import difference
 from catalog.declaration import ServicesDeclaration, declaration_problems, hosted_clients
 from catalog.store import ServiceStore
-from config.describe import describe_settings
 from config.settings import load_settings
 from node.app import Node, open_database
 from node.settings import NodeSettings
-from scripts.databases import database_address
+from scripts.arguments import add_action, add_config, add_example, print_example
+from scripts.databases import database_address, read_dsn
 from scripts.service import log_to_stderr, run_service, run_until_stopped
+from trust.confparts import MAX_ANCHOR_BYTES, parse_anchor
+from trust.errors import ConfigurationError, ConfigurationProblem, MalformedMessage
+from trust.globalconf import Anchor
 from trust.record_changes import Change
 from trust.secrets import read_secret
 
@@ -24,23 +28,21 @@ _EXAMPLES = {"node": NodeSettings, "services": ServicesDeclaration}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    run_parser = actions.add_parser("run", help="carry exchanges until stopped")
-    apply = actions.add_parser("apply", help="take over what a declaration says about services")
-    apply.add_argument("declaration", type=Path, metavar="SERVICES.TOML")
+    run_parser = add_action(actions, "run", "carry exchanges until stopped")
+    apply = add_action(actions, "apply", "replace what is offered to whom by what a file says")
+    apply.add_argument(
+        "declaration", type=Path, metavar="SERVICES.TOML", help="everything that this node offers"
+    )
     apply.add_argument("--dry-run", action="store_true", help="only say what would change")
     for action in (run_parser, apply):
-        action.add_argument("--config", type=Path, required=True, metavar="FILE")
-    example = actions.add_parser("example", help="print a commented example file")
-    example.add_argument(
-        "file", nargs="?", choices=tuple(_EXAMPLES), default="node", help="default: %(default)s"
-    )
+        add_config(action, "node.toml")
+    add_example(actions, _EXAMPLES)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments say."""
     if arguments.action == "example":
-        print(describe_settings(_EXAMPLES[arguments.file]), end="")
-        return 0
+        return print_example(_EXAMPLES, arguments)
     settings = load_node_settings(arguments.config)
     log_to_stderr()
     if arguments.action == "apply":
@@ -53,7 +55,39 @@ def load_node_settings(path: Path) -> NodeSettings:
     return load_settings(NodeSettings, path, environment=os.environ, check=NodeSettings.problems)
 
 
+def check_files(settings: NodeSettings) -> None:
+    """Look into the files that the settings name; raises ConfigurationError for all at once."""
+    problems: list[ConfigurationProblem] = []
+    readers: list[tuple[Callable[[Path], object], Path | None]] = [
+        (load_anchor, settings.configuration.anchor),
+        (read_secret, settings.keys.password_file),
+        (read_dsn, settings.database.dsn_file),
+    ]
+    for read, path in readers:
+        try:
+            if path is not None:
+                read(path)
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def load_anchor(path: Path) -> Anchor:
+    """Read a configuration anchor; raises ConfigurationError."""
+    try:
+        with path.open("rb") as file:
+            return parse_anchor(file.read(MAX_ANCHOR_BYTES + 1))
+    except OSError as error:
+        found = error.strerror or "an unreadable file"
+    except MalformedMessage as error:
+        found = error.text
+    problem = ConfigurationProblem(str(path), 0, found, "a configuration anchor")
+    raise ConfigurationError([problem])
+
+
 async def _serve(settings: NodeSettings) -> int:
+    check_files(settings)
     password = read_secret(settings.keys.password_file)
     async with (
         database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn,

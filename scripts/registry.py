@@ -10,6 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from config.settings import load_settings
+from scripts.arguments import (
+    Actions,
+    add_action,
+    add_config,
+    add_example,
+    print_example,
+    whole_number,
+)
 from scripts.databases import database_address
 from scripts.service import log_to_stderr, run_service, run_until_stopped
 from trust.configuration_keys import ConfigurationKey, anchor_of
@@ -23,29 +31,35 @@ from trust.publication import SOURCES, Source
 from trust.registry_app import RegistryParts, RegistrySettings, open_registry, run_registry
 from trust.secrets import read_secret
 
+_EXAMPLES = {"registry": RegistrySettings, "instance": RegistryDeclaration}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add(actions, "run", "publish the configuration until stopped")
     apply = _add(actions, "apply", "take over what an instance's declaration says")
-    apply.add_argument("declaration", type=Path, metavar="INSTANCE.TOML")
+    apply.add_argument("declaration", type=Path, metavar="INSTANCE.TOML", help="everything decided")
     apply.add_argument("--dry-run", action="store_true", help="only say what would change")
     apply.add_argument("--by", default="", metavar="NAME", help="who decided, for the history")
     anchor = _add(actions, "anchor", "write the anchor that nodes are configured with")
     anchor.add_argument("--external", action="store_true", help="the one for other instances")
     anchor.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")
     history = _add(actions, "history", "show who changed what")
-    history.add_argument("--limit", type=int, default=20, metavar="N", help="latest changes")
-    key = actions.add_parser("key", help="the keys that sign the configuration")
-    _add_key_arguments(key)
+    history.add_argument(
+        "--limit",
+        type=whole_number(1, 1_000_000),
+        default=20,
+        metavar="N",
+        help="only the latest (default %(default)d)",
+    )
+    _add_key_arguments(add_action(actions, "key", "the keys that sign the configuration"))
+    add_example(actions, _EXAMPLES)
 
 
-def _add(
-    actions: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, meaning: str
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=meaning, description=meaning.capitalize())
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+def _add(actions: Actions, name: str, meaning: str) -> argparse.ArgumentParser:
+    parser = add_action(actions, name, meaning)
+    add_config(parser, "registry.toml")
     return parser
 
 
@@ -55,17 +69,19 @@ def _add_key_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--source", choices=SOURCES, help="whose directory it signs; both when not given"
     )
-    create.add_argument("--type", choices=KEY_TYPES, default="p256", help="kind of key")
+    create.add_argument("--type", choices=KEY_TYPES, default="p256", help="default %(default)s")
     _add(actions, "list", "show all keys")
     for name, meaning in (
         ("activate", "sign with this key from now on"),
         ("delete", "withdraw a key that does not sign"),
     ):
-        _add(actions, name, meaning).add_argument("id", metavar="ID")
+        _add(actions, name, meaning).add_argument("id", metavar="ID", help="the key's id")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments say."""
+    if arguments.action == "example":
+        return print_example(_EXAMPLES, arguments)
     settings = load_settings(
         RegistrySettings,
         arguments.config,

@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from scripts.arguments import add_action, port_number, whole_number
 from scripts.authority import DEFAULT_LIFE, TestAuthority
 from scripts.service import log_to_stderr, run_service, run_until_stopped
 from trust.errors import ExchangeError, MalformedMessage
@@ -26,17 +27,23 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    run_parser = actions.add_parser(
-        "run", help="serve /ocsp, /tsa, /sign/auth, /sign/sign, /revoke"
+    run_parser = add_action(
+        actions, "run", "serve /ocsp, /tsa, /sign/auth, /sign/sign, /revoke and the certificates"
     )
-    run_parser.add_argument("--dir", type=Path, required=True, metavar="DIR", help="CA's folder")
+    run_parser.add_argument(
+        "--dir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the CA's folder, made when it is missing",
+    )
     run_parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    run_parser.add_argument("--port", type=int, required=True, help="0 takes any free one")
+    run_parser.add_argument("--port", type=port_number, required=True, help="0: any free one")
     run_parser.add_argument(
         "--intermediate", action="store_true", help="issue from an intermediate CA"
     )
     run_parser.add_argument(
-        "--next-update", type=int, default=3600, metavar="SECONDS",
+        "--next-update", type=whole_number(1, 31_536_000), default=3600, metavar="SECONDS",
         help="how long an OCSP response says it is current (default %(default)s)",
     )  # fmt: skip
 

@@ -221,4 +221,4 @@ def test_bad_options_are_refused_with_the_choices() -> None:
     done = _bench("--bodies", "small,huge")
     assert done.returncode == 2
     assert "'huge' is none of small, 100k" in done.stderr
-    assert "-1 is not between 0 and 3600" in _bench("--seconds", "-1").stderr
+    assert "'-1' is no number of seconds up to 3600" in _bench("--seconds", "-1").stderr

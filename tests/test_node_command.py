@@ -114,7 +114,7 @@ def test_a_node_without_a_database_address_keeps_a_database_of_its_own() -> None
         assert (folder / "data").stat().st_mode & 0o077 == 0
         started = command(folder, "run")
         assert started.returncode == 2
-        assert "anchor.xml can't be read: No such file or directory" in started.stderr
+        assert "anchor.xml: found No such file or directory, expected a conf" in started.stderr
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -137,6 +137,23 @@ def test_a_mistake_in_the_settings_ends_the_command_with_its_line(
     path.write_text(SETTINGS.replace("anchor =", "ancor ="), encoding="utf-8")
     assert main(["node", *action, "--config", str(path)]) == 2
     assert "node.toml:5: found unknown key 'ancor', expected 'anchor'" in capsys.readouterr().err
+
+
+def test_all_files_that_can_not_be_used_are_told_at_once(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "anchor.xml").write_text("hello", encoding="utf-8")
+    (folder / "keys.password").write_text("open sesame\n", encoding="utf-8")
+    (folder / "keys.password").chmod(0o644)
+    (folder / "database.dsn").write_text("a secret", encoding="utf-8")
+    (folder / "database.dsn").chmod(0o600)
+    assert main(["node", "run", "--config", str(folder / "node.toml")]) == 2
+    anchor, password, dsn = capsys.readouterr().err.splitlines()
+    assert "anchor.xml: found " in anchor
+    assert "expected a configuration anchor" in anchor
+    assert "keys.password: found mode 0644, open to every user" in password
+    assert "database.dsn: found something else than a database address" in dsn
+    assert "secret" not in dsn.replace("postgresql://user:password", "")
 
 
 def test_settings_that_contradict_each_other_are_told(

@@ -1,0 +1,66 @@
+"""Arguments that several commands share: how they are declared and read."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+from config.describe import describe_settings
+
+Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_action(actions: Actions, name: str, meaning: str) -> argparse.ArgumentParser:
+    """Declare an action whose own help says as much as the list of all."""
+    return actions.add_parser(name, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
+
+
+def add_config(parser: argparse.ArgumentParser, file: str) -> None:
+    """Declare `--config`, which names the settings; `file` is what that file is usually called."""
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help=file)
+
+
+def add_example(actions: Actions, files: Mapping[str, type]) -> None:
+    """Declare the action that prints an example of one of these files, the first by default."""
+    parser = add_action(actions, "example", "print a commented example file")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        choices=tuple(files),
+        default=next(iter(files)),
+        help="default: %(default)s",
+    )
+
+
+def print_example(files: Mapping[str, type], arguments: argparse.Namespace) -> int:
+    """Do what `add_example` declared."""
+    print(describe_settings(files[arguments.file]), end="")
+    return 0
+
+
+def moment(text: str) -> datetime:
+    """A time in ISO 8601, in UTC unless it says otherwise."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time as 2026-03-02T09:15:00Z") from error
+    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """Read a whole number between two bounds."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low} to {high}")
+        return value
+
+    return read
+
+
+port_number = whole_number(0, 65535)
