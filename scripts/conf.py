@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from scripts.arguments import moment
 from trust.confjudge import ConfigurationVerdict, configurations_in, judge_configuration
 from trust.confparts import MAX_ANCHOR_BYTES, parse_anchor
 from trust.conftypes import write_time
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description=(
             "Judge configurations without any network: folders in X-Road's layout, signed"
             " directories with their parts beside them, anchors. Exit code 0: all passed; 1: some"
-            " failed or could not be judged; 2: bad usage or unreadable input."
+            " failed or could not be judged; 2: bad usage, or a file that can't be read."
         ),
     )
     check.add_argument("paths", nargs="+", metavar="DIR|FILE", help="what is judged")
@@ -34,20 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     check.add_argument(
         "--at",
-        type=_moment,
+        type=moment,
         metavar="TIME",
         help="the moment at which it must not have expired, ISO 8601, UTC unless it says"
         " otherwise; default: now",
     )
     check.add_argument("--json", action="store_true", help="one JSON object per line and file")
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time as 2026-03-02T09:15:00Z") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
             verdict = judge_configuration(path, anchor, at)
         except StorageError as error:
             worst = _refuse(str(error))
+            if not args.json:
+                continue
             verdict = ConfigurationVerdict(Outcome.INDETERMINATE, "io_error", str(error))
         if verdict.verdict is not Outcome.PASSED:
             worst = max(worst, 1)
@@ -77,6 +72,8 @@ def _load_anchor(name: str) -> Anchor:
             return parse_anchor(file.read(MAX_ANCHOR_BYTES + 1))
     except OSError as error:
         raise StorageError(f"{name} can't be read: {error.strerror}") from error
+    except MalformedMessage as error:
+        raise MalformedMessage(f"{name} is no anchor: {error}", error.code) from error
 
 
 def _refuse(sentence: str) -> int:

@@ -8,13 +8,14 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from scripts.arguments import add_action
+from scripts.trustlist import load_trust_list
 from trust.certificates import describe
-from trust.confstore import load_configuration
-from trust.errors import ExchangeError, MalformedMessage
+from trust.errors import ExchangeError, MalformedMessage, SacbeError, StorageError
 from trust.ids import ClientId, ServerId
 from trust.keys import KEY_TYPES
 from trust.keystore import KeyEntry, KeyStore
-from trust.profiles import profile_named
+from trust.profiles import PROFILES, profile_named
 from trust.secrets import read_secret
 from trust.subjects import Applicant, subject_for_auth, subject_for_sign
 
@@ -23,36 +24,84 @@ _MAX_CERTIFICATE_BYTES = 64 * 1024
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    create = actions.add_parser("create", help="make a key")
-    create.add_argument("--use", choices=("auth", "sign"), required=True)
+    create = add_action(actions, "create", "make a key")
+    create.add_argument(
+        "--use",
+        choices=("auth", "sign"),
+        required=True,
+        help="auth: shows other nodes who this one is; sign: signs a member's messages",
+    )
     create.add_argument("--type", choices=KEY_TYPES, default="p256", help="default %(default)s")
     create.add_argument("--label", default="", help="a name for people")
-    actions.add_parser("list", help="show the keys and their certificates")
-    csr = actions.add_parser("csr", help="write a certificate request for a key")
+    add_action(actions, "list", "show the keys and their certificates")
+    csr = add_action(actions, "csr", "write a certificate request for a key")
     csr.add_argument("key", metavar="KEY", help="the key's id")
-    csr.add_argument("--profile", required=True, help="of the CA: Basic, Ejbca, FiVRK …")
-    csr.add_argument("--server", required=True, metavar="INSTANCE:CLASS:CODE:SERVER")
     csr.add_argument(
-        "--member", metavar="INSTANCE:CLASS:CODE", help="of a sign key; default: server's owner"
+        "--profile",
+        type=_profile,
+        required=True,
+        help="the CA's, as the trust list names it: Basic, Ejbca, FiVRK …",
+    )
+    csr.add_argument(
+        "--server",
+        type=_server,
+        required=True,
+        metavar="INSTANCE:CLASS:CODE:SERVER",
+        help="this node",
+    )
+    csr.add_argument(
+        "--member",
+        type=_member,
+        metavar="INSTANCE:CLASS:CODE",
+        help="whose messages a sign key signs; default: the server's owner",
     )
     csr.add_argument("--name", required=True, help="the member's name")
     csr.add_argument("--country", default="", metavar="XX", help="where the profile wants one")
     csr.add_argument("--dns", default="", metavar="HOST", help="the node's DNS name")
     csr.add_argument("--out", type=Path, required=True, metavar="FILE", help="PEM is written here")
-    imported = actions.add_parser("import", help="keep a certificate with its key")
+    imported = add_action(actions, "import", "keep a certificate with its key")
     imported.add_argument("file", type=Path, metavar="FILE", help="DER or PEM")
     imported.add_argument(
-        "--conf", type=Path, required=True, metavar="DIR", help="global configuration on disk"
+        "--conf",
+        required=True,
+        metavar="DIR|ANCHOR|URL",
+        help="the trust list that must approve its CA: the node's data/globalconf, or the anchor",
     )
     for name, help_text in (
         ("activate", "let a key be used"),
         ("deactivate", "keep a key from being used"),
     ):
-        switch = actions.add_parser(name, help=help_text)
+        switch = add_action(actions, name, help_text)
         switch.add_argument("key", metavar="KEY", help="the key's id")
     for action in actions.choices.values():
-        action.add_argument("--store", type=Path, required=True, metavar="DIR")
-        action.add_argument("--password-file", type=Path, required=True, metavar="FILE")
+        action.add_argument(
+            "--store", type=Path, required=True, metavar="DIR", help="folder of the keys"
+        )
+        action.add_argument(
+            "--password-file", type=Path, required=True, metavar="FILE", help="what opens them"
+        )
+
+
+def _profile(text: str) -> str:
+    try:
+        return profile_named(text)
+    except MalformedMessage as error:
+        known = ", ".join(sorted(profile.rpartition(".")[2] for profile in PROFILES))
+        raise argparse.ArgumentTypeError(f"{error}; known are {known}") from error
+
+
+def _server(text: str) -> ServerId:
+    try:
+        return ServerId.from_colons(text)
+    except MalformedMessage as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _member(text: str) -> ClientId:
+    try:
+        return ClientId.from_colons(text)
+    except MalformedMessage as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -94,12 +143,14 @@ def _state(entry: KeyEntry) -> str:
 
 def _csr(store: KeyStore, arguments: argparse.Namespace) -> int:
     entry = store.entry(arguments.key)
-    server = ServerId.from_colons(arguments.server)
-    member = ClientId.from_colons(arguments.member) if arguments.member else server.owner
-    profile = profile_named(arguments.profile)
-    who = Applicant(member, server, arguments.name, arguments.country, arguments.dns)
+    member = arguments.member or arguments.server.owner
+    who = Applicant(member, arguments.server, arguments.name, arguments.country, arguments.dns)
     propose = subject_for_sign if entry.use == "sign" else subject_for_auth
-    request = x509.load_der_x509_csr(store.request(entry.id, propose(profile, who)))
+    try:
+        subject = propose(arguments.profile, who)
+    except MalformedMessage as error:
+        raise SacbeError(f"{error}; they come from --name, --country and --dns") from error
+    request = x509.load_der_x509_csr(store.request(entry.id, subject))
     arguments.out.write_bytes(request.public_bytes(Encoding.PEM))
     print(arguments.out)
     return 0
@@ -110,11 +161,11 @@ def _import(store: KeyStore, arguments: argparse.Namespace) -> int:
         with arguments.file.open("rb") as file:
             data = file.read(_MAX_CERTIFICATE_BYTES + 1)
     except OSError as error:
-        text = f"{arguments.file} can't be read: {error.strerror}"
-        raise MalformedMessage(text, "incorrect_certificate") from error
-    conf = load_configuration(arguments.conf)
-    if reason := conf.skipped.get(conf.own_instance):
-        raise MalformedMessage(f"{arguments.conf} can't be read: {reason}", "malformed_global_conf")
+        raise StorageError(f"{arguments.file} can't be read: {error.strerror}") from error
+    try:
+        conf = load_trust_list(arguments.conf)
+    except SacbeError as error:
+        raise StorageError(f"--conf: {error}") from error
     entry = store.import_certificate(data, conf, datetime.now(UTC))
     print(f"{entry.id}  {_state(entry)}")
     return 0

@@ -34,7 +34,7 @@ def load_trust_list(source: str) -> GlobalConf:
     path = Path(source)
     try:
         if path.is_dir():
-            return _usable(_load_folder(path), source)
+            return _usable(_judged_folder(path), source)
         with path.open("rb") as file:
             start = file.read(4)
             file.seek(0)
@@ -61,6 +61,13 @@ def _usable(conf: GlobalConf, source: str) -> GlobalConf:
     reason = conf.skipped.get(conf.own_instance, "there are no shared parameters")
     text = f"{source} has no usable trust list of {conf.own_instance}: {reason}"
     raise MalformedMessage(text, "malformed_global_conf")
+
+
+def _judged_folder(path: Path) -> GlobalConf:
+    try:
+        return _load_folder(path)
+    except MalformedMessage as error:
+        raise MalformedMessage(f"{path} holds no trust list: {error}", error.code) from error
 
 
 def _load_folder(path: Path) -> GlobalConf:

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from scripts.arguments import moment
 from scripts.trustlist import load_trust_list
 from trust.asic import parse_container
 from trust.container import ContainerVerdict, unreadable, verify_container
 from trust.errors import MalformedMessage, SacbeError
 from trust.globalconf import GlobalConf
 from trust.report import Check, Outcome, VerificationReport, indeterminate
-from trust.zipreader import BrokenZip, NotAZip, Unpacking, ZipEntry, read_entries
+from trust.zipreader import BrokenZip, Unpacking, ZipEntry, read_entries
 
 _MARKS = {
     Outcome.PASSED: "ok",
@@ -27,12 +28,14 @@ _MARKS = {
     Outcome.SKIPPED: "skipped",
 }
 
+_DEPEND_ON_TIME = {"certificate_path", "ocsp_response"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Judge containers (.asice), or ZIP files of containers as nodes hand them out, without any"
         " network but for the trust list. Exit code 0: all passed; 1: some failed or could not be"
-        " judged; 2: bad usage or unreadable input."
+        " judged; 2: bad usage, or a file that can't be read."
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="container, or ZIP of containers")
     parser.add_argument(
@@ -45,20 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--at",
-        type=_moment,
+        type=moment,
         metavar="TIME",
         help="the moment for which containers without time-stamp are judged, ISO 8601, UTC unless"
         " it says otherwise; default: now",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per line and file")
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time as 2026-03-02T09:15:00Z") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
             if args.json:
                 print(json.dumps(_as_json(judged)), flush=True)
             elif not judged.problem:
-                print("\n".join(_as_text(judged)), end="\n\n", flush=True)
+                print("\n".join(_as_text(judged)), flush=True)
+                print(_advice(judged.verdict) if args.at is None else "", flush=True)
     return worst
 
 
@@ -125,8 +121,6 @@ def _containers_inside(file: BinaryIO) -> tuple[ZipEntry, ...]:
 def _judge(name: str, file: BinaryIO, conf: GlobalConf, at: datetime) -> _Judged:
     try:
         container = parse_container(file)
-    except NotAZip as error:
-        return _Judged(name, unreadable(error), f"{name} is no container: {error}")
     except MalformedMessage as error:
         return _Judged(name, unreadable(error))
     return _Judged(name, verify_container(container, conf, at))
@@ -190,6 +184,18 @@ def _as_text(judged: _Judged) -> Iterator[str]:
         yield f"  part        {_plain(part.name)}: {'signed' if part.covered else 'not proven'}"
     for check in verdict.report.checks:
         yield _check_line(check)
+
+
+def _advice(verdict: ContainerVerdict) -> str:
+    """What to try with a container that was judged for now, long after its time; a line."""
+    undated = verdict.timestamp is None and verdict.signed_at is not None
+    checks = verdict.report.checks
+    failed = {check.name for check in checks if check.outcome is Outcome.FAILED}
+    if undated and failed and failed <= _DEPEND_ON_TIME:
+        return (
+            f"  try         --at {_time(verdict.signed_at)}, when the signer says it was signed\n"
+        )
+    return ""
 
 
 def _check_line(check: Check) -> str:

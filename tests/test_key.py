@@ -97,8 +97,8 @@ def test_a_configuration_that_cannot_be_read_is_told(desk: Desk) -> None:
     desk.request(desk.create("auth"), "--country", "XX", "--dns", "ss1.example.test")
     (desk.folder / "conf" / "TEST" / "shared-params.xml").write_bytes(b"<conf/>")
     code, _, err = desk.key("import", desk.certify("auth"), "--conf", desk.folder / "conf")
-    assert code == 1
-    assert "malformed_global_conf" in err
+    assert code == 2
+    assert "has no usable trust list of TEST" in err
 
 
 def test_an_empty_store_says_so(desk: Desk) -> None:
@@ -148,15 +148,38 @@ def test_what_does_not_exist_is_named(desk: Desk, words: tuple[str, ...], text: 
         code, _, err = desk.request(words[1])
     else:
         code, _, err = desk.key(*words)
-    assert code in (1, 2)
+    assert code == 2
     assert text in err
 
 
 def test_a_request_without_a_needed_value_is_refused(desk: Desk) -> None:
     key = desk.create("sign")
     code, _, err = desk.request(key)
-    assert code == 1
-    assert "countryName" in err
-    code, _, err = desk.request(key, "--profile", "Nobody")
-    assert code == 1
-    assert "Unknown certificate profile 'Nobody'" in err
+    assert code == 2
+    assert "countryName; they come from --name, --country and --dns" in err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--profile", "Nobody", "Unknown certificate profile 'Nobody'; known are "),
+        ("--server", "TEST:GOV:1", "'TEST:GOV:1' is no INSTANCE:CLASS:CODE:SERVER"),
+        ("--member", "TEST", "'TEST' is no INSTANCE:CLASS:CODE"),
+    ],
+)
+def test_what_can_not_be_asked_for_is_bad_usage(
+    desk: Desk, capsys: pytest.CaptureFixture[str], option: str, value: str, said: str
+) -> None:
+    key = desk.create("sign")
+    with pytest.raises(SystemExit) as ended:
+        desk.request(key, option, value)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_request_goes_only_where_it_can_be_written(desk: Desk) -> None:
+    key = desk.create("sign")
+    words = ("--country", "XX", "--dns", "a.test", "--out", "/proc/nowhere/request.pem")
+    code, out, err = desk.request(key, *words)
+    assert (code, out) == (2, "")
+    assert err == "sacbe key: /proc/nowhere/request.pem: No such file or directory\n"

@@ -103,20 +103,31 @@ def test_a_container_that_cant_be_judged_gives_1(
 
 
 @pytest.mark.interop
-def test_what_is_no_container_gives_2_and_a_sentence(
+def test_what_can_not_be_read_gives_2_and_a_sentence(
     capsys: pytest.CaptureFixture[str], conf: Path, tmp_path: Path
 ) -> None:
-    text = tmp_path / "text"
-    text.write_text("hello")
     good = vector_path(f"{_CONTAINERS}/valid-batch-ts.asice")
-    code, out, err = _verify(capsys, text, tmp_path / "absent", tmp_path, good, "--conf", conf)
+    code, out, err = _verify(capsys, tmp_path / "absent", tmp_path, good, "--conf", conf)
     assert code == 2
     assert out.startswith("PASSED")
-    assert len(err.splitlines()) == 3
-    assert "text is no container" in err
+    assert len(err.splitlines()) == 2
     assert "absent can't be read: No such file" in err
-    code, out, _ = _verify(capsys, text, "--conf", conf, "--json")
-    assert (code, _objects(out)[0]["code"]) == (2, "asic_mime_type_not_found")
+    code, out, _ = _verify(capsys, tmp_path / "absent", "--conf", conf, "--json")
+    assert (code, _objects(out)[0]["verdict"]) == (2, "indeterminate")
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("content", [b"", b"hello", bytes(100)])
+def test_what_is_no_container_was_read_and_judged(
+    capsys: pytest.CaptureFixture[str], conf: Path, tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "text"
+    file.write_bytes(content)
+    code, out, err = _verify(capsys, file, "--conf", conf)
+    assert (code, err) == (1, "")
+    assert out.startswith(f"FAILED  {file}\n  because     The file is no ZIP file")
+    code, out, _ = _verify(capsys, file, "--conf", conf, "--json")
+    assert (code, _objects(out)[0]["code"]) == (1, "asic_mime_type_not_found")
 
 
 @pytest.mark.interop
@@ -166,6 +177,22 @@ def test_a_container_without_time_stamp_is_judged_at_the_time_given(
     assert code == 1
     assert out.splitlines()[0] == f"FAILED  {file}"
     assert out.splitlines()[1].startswith("  because     ")
+    assert "  try  " not in out
+
+
+def test_who_judges_an_old_container_for_now_is_told_of_its_moment(
+    capsys: pytest.CaptureFixture[str], signatory: Signatory, trusted: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "ours.asice"
+    file.write_bytes(build_container(chained(signatory)))
+    code, out, _ = _verify(capsys, file, "--conf", trusted)
+    assert code == 1
+    *_, advice = out.splitlines()[:-1]
+    assert advice.startswith("  try         --at 2026-11-21T12:00:00Z")
+    _, _, moment, *_ = advice.replace(",", "").split()
+    assert _verify(capsys, file, "--conf", trusted, "--at", moment)[0] == 0
+    file.write_bytes(file.read_bytes().replace(b"mimetype=", b"mimetypf="))
+    assert "  try  " not in _verify(capsys, file, "--conf", trusted)[1]
 
 
 def test_text_from_a_container_does_not_move_the_cursor(
