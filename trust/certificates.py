@@ -8,6 +8,7 @@ Source: trust.md 9.2, 9.4; X-Road 7.8 CertUtils.java, CertChainVerifier.java.
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 from cryptography import x509
@@ -30,6 +31,7 @@ from trust.report import Check, failed, passed
 
 MAX_CERTIFICATE_BYTES = 64 * 1024
 MAX_CHAIN = 10  # certificates from the end entity to the anchor, both included
+_REMEMBERED, _REMEMBERED_BYTES = 256, 8 * 1024  # certificates, and the size of the largest
 _PEM_START = b"-----BEGIN CERTIFICATE-----"
 
 UNREADABLE = (
@@ -51,12 +53,21 @@ def parse_certificate(data: bytes) -> x509.Certificate:
     """
     if len(data) > MAX_CERTIFICATE_BYTES:
         raise _unreadable(f"it is larger than {MAX_CERTIFICATE_BYTES} bytes")
+    return _parse(data) if len(data) > _REMEMBERED_BYTES else _parse_and_remember(data)
+
+
+def _parse(data: bytes) -> x509.Certificate:
     try:
         certificate = _load(data)
         check_readable(certificate)
     except UNREADABLE as error:
         raise _unreadable(str(error) or type(error).__name__) from error
     return certificate
+
+
+# Every message shows the same few certificates again. What is remembered was read from these very
+# bytes and never changes; failures are not remembered.
+_parse_and_remember = lru_cache(_REMEMBERED)(_parse)
 
 
 def _load(data: bytes) -> x509.Certificate:
