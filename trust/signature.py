@@ -9,6 +9,7 @@ Source: signatures.md 3; X-Road 7.8 SignatureXmlBuilder.java, SignatureCtx.java,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 from cryptography import x509
@@ -130,6 +131,7 @@ def _digest_text(algorithm: str, value: bytes) -> str:
     )
 
 
+@lru_cache(64)
 def _certificate_text(certificate: x509.Certificate) -> str:
     issuer = issuer_name(certificate).rfc4514_string().translate(_IN_TEXT)
     return (
