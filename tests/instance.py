@@ -137,6 +137,7 @@ class Instance:
     postgres: PostgresServer
     key_type: KeyType = "p256"
     valid_for: timedelta = timedelta(minutes=10)
+    intermediate: bool = False  # whether the CA issues from one below the root
     members: list[NodeUnderTest] = field(default_factory=list)
     groups: dict[str, frozenset[ClientId]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
@@ -144,7 +145,9 @@ class Instance:
     _generation: int = 0
 
     async def __aenter__(self) -> Self:
-        self.authority = TestAuthority.open(self.folder / "ca", utc_now())
+        self.authority = TestAuthority.open(
+            self.folder / "ca", utc_now(), intermediate=self.intermediate
+        )
         self.ca_url = await self._stack.enter_async_context(running(self.authority))
         self.pki = Pki(utc_now(), NAME)
         self.signer: Identity = self.pki.certify("conf", "ca", issuer=None, label="conf")
@@ -245,7 +248,11 @@ class Instance:
     def _shared(self) -> SharedParameters:
         certificate = self.signer.certificate.public_bytes(Encoding.DER)
         responder = OcspResponder(f"{self.ca_url}/ocsp", None)
-        ca = AuthorityCertificate(self.authority.root.certificate, (responder,))
+        root, issuing = self.authority.root, self.authority.issuing
+        top = AuthorityCertificate(root.certificate, (responder,))
+        below = (
+            () if issuing == root else (AuthorityCertificate(issuing.certificate, (responder,)),)
+        )
         clients: dict[ClientId, list[str]] = {}
         for member in self.members:
             for one in (member.client, *member.entry.clients):
@@ -256,7 +263,7 @@ class Instance:
             instance=NAME,
             version=6,
             sources=(ConfigurationSource(self.registry, (certificate,), ()),),
-            approved_cas=(ApprovedCa("Test CA", False, ca, (), profiles.BASIC),),
+            approved_cas=(ApprovedCa("Test CA", False, top, below, profiles.BASIC),),
             approved_tsas=(
                 ApprovedTsa("TSA", f"{self.ca_url}/tsa", self.authority.tsa.certificate),
             ),
