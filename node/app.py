@@ -118,9 +118,8 @@ class Node:
             MessageLog(pool, settings.log, clock=utc_now, evidence_life=self._evidence_life)
         )
         limits = settings.limits
-        self._build_exchange(
-            Spool(spool_folder, limits.body, limits.memory_body, limits.disk_reserve)
-        )
+        self.spool = Spool(spool_folder, limits.body, limits.memory_body, limits.disk_reserve)
+        self._build_exchange(self.spool)
         self.health = Health(self._probes())
         self._watch()
         await self._listen()
@@ -294,6 +293,7 @@ class Node:
             "identity": lambda: self.identity.problem or None,
             "signing": self._probe_signing,
             "log": lambda: self.log.reason,
+            "spool": self.spool.problem,
             "services": lambda: self.services.last_error,
         }
 

@@ -1,9 +1,13 @@
 """Where bodies are kept while they pass through."""
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
 from node.exchange.body import SpooledBody
+from trust.errors import LoggingFailed
+
+_TRIAL = bytes(1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +28,15 @@ class Spool:
 
     def body(self) -> SpooledBody:
         return SpooledBody(self.folder, self.largest, self.in_memory, self.reserve)
+
+    async def problem(self) -> str | None:
+        """Why a large body could not be kept now, for readiness; found out with a mebibyte."""
+        try:
+            await asyncio.to_thread(self._try)
+        except LoggingFailed as error:
+            return error.text
+        return None
+
+    def _try(self) -> None:
+        with SpooledBody(self.folder, memory_limit=0, reserve=self.reserve) as trial:
+            trial.write(_TRIAL)
