@@ -46,6 +46,7 @@ from trust.errors import ExchangeError, StorageError
 from trust.globalconf import GlobalConf
 from trust.keyfiles import open_folder
 from trust.keystore import KeyStore
+from trust.ocsp import CLOCK_SKEW
 from trust.ocspcache import OcspCache
 from trust.ocspupdate import OcspUpdater, expiries, own_certificates
 from trust.post import post
@@ -278,8 +279,11 @@ class Node:
         return self.services.conf
 
     def _evidence_life(self) -> timedelta:
+        """How long a signed request can be accepted: its OCSP response's age, clocks apart."""
         conf = self.updater.conf
-        return timedelta(seconds=conf.ocsp_freshness_seconds if conf is not None else 0)
+        if conf is None:
+            return timedelta(0)
+        return timedelta(seconds=conf.ocsp_freshness_seconds) + 2 * CLOCK_SKEW
 
     def _ocsp_for_peer(self, digest: str) -> bytes | None:
         conf = self.updater.conf

@@ -306,16 +306,19 @@ async def test_a_server_that_has_one_suite_of_an_xroad_peer_is_reached(
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        context = peer_client(identity(UNKNOWN))
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-                break
-            except ConnectionRefusedError:
-                await asyncio.sleep(0.05)
+        writer = await _reach(port, peer_client(identity(UNKNOWN)))
         agreed = writer.get_extra_info("ssl_object").cipher()
         writer.close()
     finally:
         program.kill()
         await program.wait()
     assert agreed[:2] == (cipher, "TLSv1.2")
+
+
+async def _reach(port: int, context: ssl.SSLContext) -> asyncio.StreamWriter:
+    """Connect as soon as the program at the other end listens."""
+    while True:
+        try:
+            return (await asyncio.open_connection("127.0.0.1", port, ssl=context))[1]
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.05)
