@@ -210,7 +210,7 @@ def test_the_command_measures_two_nodes_and_tells_it_as_json(tmp_path: Path) -> 
     assert set(nodes["cpu_ms"]) == {"consumer", "provider", "postgres"}
     assert set(nodes["rss_mb"]) == {"consumer", "provider"}
     assert {"sign", "log", "verify"} <= set(nodes["stages_ms"]["consumer"])
-    assert {"verify", "log", "system"} <= set(nodes["stages_ms"]["provider"])
+    assert {"verify", "log", "system", "sign", "send"} <= set(nodes["stages_ms"]["provider"])
     if found["nginx"]:
         assert case["nginx"]["exchanges"] > 0
         assert case["ratio"] > 0

@@ -5,6 +5,7 @@
 Source: transport.md 10.1; design.md 3; X-Road 7.8 ServerRestMessageProcessor.java.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -48,6 +49,7 @@ from trust.errors import (
     UnknownMember,
     WrongServiceType,
 )
+from trust.hashchain import PartDigest
 from trust.identities import SignIdentity
 from trust.ids import ServerId
 
@@ -182,7 +184,7 @@ class Provider:
             system.status, system.reason, system.headers, admitted.head, hashed
         )
         with self.spool.body() as kept:
-            outgoing = self._outgoing(admitted, head, system, kept)
+            outgoing = self._outgoing(admitted, head, system, kept, account)
             response = await _stream(request, outgoing, dialect, account)
             account.response_bytes = kept.size
             account.clock.mark("send")
@@ -194,7 +196,14 @@ class Provider:
         head: RestResponseHead,
         system: SystemAnswer,
         kept: SpooledBody,
+        account: Account,
     ) -> OutgoingMessage:
+        def sign(parts: Sequence[PartDigest]) -> SignatureFiles:
+            account.clock.mark("send")
+            files = sign_parts(admitted.signer, parts, self.evidence.clock(), admitted.form)
+            account.clock.mark("sign")
+            return files
+
         async def log(files: SignatureFiles, body: SpooledBody | None) -> None:
             await self.evidence.keep_sent(
                 LogSide.PROVIDER,
@@ -204,15 +213,14 @@ class Provider:
                 body=body,
                 peer=admitted.peer,
             )
+            account.clock.mark("log")
 
         return OutgoingMessage(
             head_type=mediatype.REST_RESPONSE,
             head=head.raw,
             body=system.pieces() if system.has_entity else None,
             kept=kept,
-            sign=lambda parts: sign_parts(
-                admitted.signer, parts, self.evidence.clock(), admitted.form
-            ),
+            sign=sign,
             log=log,
         )
 
