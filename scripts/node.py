@@ -15,6 +15,7 @@ from node.settings import NodeSettings
 from scripts.arguments import add_action, add_config, add_example, print_example
 from scripts.databases import database_address, read_dsn
 from scripts.service import log_to_stderr, run_service, run_until_stopped
+from scripts.telling import tell_changes
 from trust.confparts import MAX_ANCHOR_BYTES, parse_anchor
 from trust.errors import ConfigurationError, ConfigurationProblem, MalformedMessage
 from trust.globalconf import Anchor
@@ -104,10 +105,7 @@ async def _apply(settings: NodeSettings, arguments: argparse.Namespace) -> int:
         changes = await apply_services(
             settings, dsn, arguments.declaration, dry_run=arguments.dry_run
         )
-    for change in changes:
-        print(change)
-    verb = "would change" if arguments.dry_run else "changed"
-    print(f"{len(changes)} statements {verb}", file=sys.stderr)
+    tell_changes(changes, planned=arguments.dry_run)
     return 0
 
 

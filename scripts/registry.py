@@ -20,6 +20,7 @@ from scripts.arguments import (
 )
 from scripts.databases import database_address
 from scripts.service import log_to_stderr, run_service, run_until_stopped
+from scripts.telling import tell_changes
 from trust.configuration_keys import ConfigurationKey, anchor_of
 from trust.confparts import anchor_fingerprint
 from trust.confpublish import build_anchor
@@ -134,10 +135,7 @@ async def _apply(parts: RegistryParts, arguments: argparse.Namespace) -> None:
     else:
         by = arguments.by or getpass.getuser()
         changes = await parts.registry.apply(records, by=by, at=datetime.now(UTC))
-    for change in changes:
-        print(change)
-    verb = "would change" if arguments.dry_run else "changed"
-    print(f"{len(changes)} statements {verb}", file=sys.stderr)
+    tell_changes(changes, planned=arguments.dry_run)
 
 
 async def _anchor(parts: RegistryParts, source: Source) -> bytes:

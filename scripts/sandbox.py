@@ -167,6 +167,7 @@ def _places(site: Site) -> list[tuple[str, str]]:
     rows = [
         ("instance", INSTANCE),
         ("folder, logs", f"{site.folder}, {site.folder / 'logs'}"),
+        ("these addresses", f"{site.addresses} (shell variables)"),
         ("test CA, OCSP, TSA", f"{site.url('ca')} (/ocsp, /tsa)"),
         ("registry", site.url("registry", "/internalconf")),
         ("people's adapter", site.url("adapter", "/openapi.json")),

@@ -1,6 +1,7 @@
 """The parts of the sandbox: ports and folders, its files, its processes, its story."""
 
 import json
+import re
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -137,6 +138,14 @@ def test_the_library_has_no_right(tmp_path: Path) -> None:
     assert LIBRARY.colons not in instance_declaration(PORTS, tmp_path).partition("[[groups]]")[2]
 
 
+def test_the_addresses_are_shell_variables() -> None:
+    site = Site(Path("/some where"), PORTS)
+    lines = site.address_lines().splitlines()
+    assert f"MUNI=http://127.0.0.1:{PORTS['muni-http']}" in lines
+    assert f"CIVIL_ADMIN=http://127.0.0.1:{PORTS['civil-admin']}" in lines
+    assert all(re.fullmatch(r"[A-Z_]+=http://[0-9.:]+", line) for line in lines)
+
+
 def test_the_commands_survive_any_folder_name() -> None:
     site = Site(Path("/some where/it's"), PORTS)
     call, download, verify = commands(site, "id 1")
@@ -177,7 +186,7 @@ async def test_a_process_that_ends_tells_what_it_said_last(tmp_path: Path) -> No
     broken = child(tmp_path, "testca", "run", "--dir", str(tmp_path / "ca"), "--port", "none")
     broken.start()
     async with aiohttp.ClientSession() as session:
-        with pytest.raises(ProcessFailed, match=r"(?s)ended \(status 2\).*invalid int value"):
+        with pytest.raises(ProcessFailed, match=r"(?s)ended \(status 2\).*is no whole number"):
             await broken.ready(session)
     assert broken.failed
     await broken.stop()

@@ -93,8 +93,12 @@ def test_the_printed_commands_work_and_a_second_start_continues(place: Path) -> 
 
     for container in folder.glob("*.asice"):
         container.unlink()
+    services = folder / "civil" / "services.toml"
+    edited = f"# by hand\n{services.read_text(encoding='utf-8')}"
+    services.write_text(edited, encoding="utf-8")
     with started(folder) as again:
         printed_commands(again)
+        assert services.read_text(encoding="utf-8") == edited
         pasted(download)
         assert pasted(verify).startswith("PASSED ")
         again.kill()

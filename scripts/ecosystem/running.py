@@ -67,6 +67,19 @@ class Site:
     def anchor(self) -> Path:
         return self.of(MUNI) / "anchor.xml"
 
+    @property
+    def addresses(self) -> Path:
+        """A file of shell variables, one for each address."""
+        return self.folder / "addresses"
+
+    def address_lines(self) -> str:
+        """What stands in the file of addresses: `MUNI=http://127.0.0.1:8080` and so on."""
+        ports = {name.upper(): name for name in ("ca", "registry", "adapter")}
+        for one in INSTITUTIONS:
+            key = one.key.upper()
+            ports |= {key: f"{one.key}-http", f"{key}_ADMIN": f"{one.key}-admin"}
+        return "".join(f"{name}={self.url(port)}\n" for name, port in ports.items())
+
 
 class Ecosystem:
     """All processes of a sandbox: `async with Ecosystem(site, tell): …`.
@@ -180,7 +193,10 @@ class Ecosystem:
         return self._session
 
     def _write_settings(self) -> None:
-        """Write what the operators would have written; the same at every start."""
+        """Write what the operators would have written; the same at every start.
+
+        What the nodes offer is written once: from then on it is for whoever plays with the sandbox.
+        """
         site = self.site
         for name in _FOLDERS:
             open_folder(site.folder / name)
@@ -188,8 +204,14 @@ class Ecosystem:
             "registry/registry.toml": registry_settings(site.ports),
             "registry/instance.toml": instance_declaration(site.ports, site.folder),
             "adapter/adapter.toml": adapter_settings(site.ports),
+            site.addresses.name: site.address_lines(),
+        }
+        services = {
             "civil/services.toml": civil_services(site.ports),
             "muni/services.toml": municipal_services(),
+        }
+        texts |= {
+            name: text for name, text in services.items() if not (site.folder / name).exists()
         }
         texts |= {f"{one.key}/node.toml": node_settings(one, site.ports) for one in INSTITUTIONS}
         for name, text in texts.items():
