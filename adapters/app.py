@@ -16,8 +16,8 @@ import msgspec
 from aiohttp import web
 
 from adapters.openapi import describe
-from adapters.queries import BadParameter, Query, QueryMethod, read_values
-from adapters.sql import Column, QueryTimeout, SqlSource
+from adapters.queries import BadParameter, Column, Query, QueryMethod, read_values
+from adapters.sql import QueryTimeout, SqlSource
 from trust.errors import StorageError
 from trust.settings import ListenPort, required, setting
 

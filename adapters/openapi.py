@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from adapters.queries import ParameterType, Query, QueryMethod
-from adapters.sql import Column
+from adapters.queries import Column, ParameterType, Query, QueryMethod
 
 _PARAMETER_SCHEMAS: dict[ParameterType, dict[str, object]] = {
     ParameterType.TEXT: {"type": "string"},

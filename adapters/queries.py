@@ -82,6 +82,14 @@ class Query:
         return tuple(_PATH_PARAMETER.findall(self.path))
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a query's answer, as the database describes it."""
+
+    name: str
+    type: str  # PostgreSQL's name: `text`, `int4`, `date`, …
+
+
 class BadParameter(Exception):
     """A value that a caller gave is missing, unknown or not of its type."""
 

@@ -6,16 +6,8 @@ from datetime import timedelta
 
 import asyncpg
 
-from adapters.queries import PositionalSql, Query, positional
+from adapters.queries import Column, PositionalSql, Query, positional
 from trust.errors import StorageError
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a query's answer, as the database describes it."""
-
-    name: str
-    type: str  # PostgreSQL's name: `text`, `int4`, `date`, …
 
 
 @dataclass(frozen=True, slots=True)
