@@ -160,8 +160,11 @@ class PeerSearch:
         key = self._key(server)
         clock = asyncio.get_running_loop().time
         begun = clock()
+        new = False
 
         async def open_it() -> HttpConnection:
+            nonlocal new
+            new = True
             address = key.address
             opened = await open_connection(
                 Destination(address.host, address.port, self.context),
@@ -173,8 +176,13 @@ class PeerSearch:
             return opened
 
         try:
-            connection = await self.pool.acquire(key, open_it, self.routes.connect)
-            return await self._judged(key, server, connection)
+            while True:
+                connection = await self.pool.acquire(key, open_it, self.routes.connect)
+                try:
+                    return await self._judged(key, server, connection)
+                except ExchangeError:
+                    if new:
+                        raise  # else it was one that others kept; a new one will tell the reason
         except TlsHandshakeFailed as error:
             self.reputation.failed(server.id)
             raise UntrustedPeer("TLS handshake failed") from error
