@@ -2,22 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from cryptography import x509
 
 from node.exchange.tls import TlsIdentity, TlsListener
 from trust.errors import ExchangeError, StorageError
 from trust.globalconf import GlobalConf
 from trust.identities import AuthIdentity, CachedOcsp, choose_auth_identity
 from trust.ids import ServerId
-from trust.keystore import KeyStore
+from trust.keystore import KeyEntry, KeyStore
 
 log = logging.getLogger("sacbe.identity")
 
 _INTERVAL = timedelta(seconds=2)
 _INTERVAL_WITHOUT = timedelta(milliseconds=250)  # as long as there is nothing to show
+_SETTLING = timedelta(minutes=10)
 
 
 @dataclass(slots=True)
@@ -27,6 +30,8 @@ class IdentityKeeper:
     Attributes:
         current: what is shown now; None while the node has nothing to show.
         problem: why there is nothing to show.
+        settling: how long a good certificate is still shown when a newer one is registered: other
+            nodes fetch the trust list at their own time and would not know the newer one yet.
     """
 
     server: ServerId
@@ -38,7 +43,9 @@ class IdentityKeeper:
     clock: Callable[[], datetime]
     current: AuthIdentity | None = None
     problem: str = "no configuration yet"
+    settling: timedelta = _SETTLING
     _keys_changed: int = field(default=0)
+    _newer: tuple[x509.Certificate, datetime] | None = None  # the one that waits, and since when
 
     async def run(self) -> None:
         """Keep in step for ever."""
@@ -55,13 +62,35 @@ class IdentityKeeper:
             self._show(None, "there is no global configuration yet")
             return
         try:
-            chosen = choose_auth_identity(
-                self.keys.entries, self.server, conf, self.cached_ocsp, at
-            )
+            chosen = self._choose(self.keys.entries, conf, at)
+            if self._is_too_new(chosen, at):
+                chosen = self._present(conf, at) or chosen
         except ExchangeError as error:
             self._show(None, error.text)
         else:
             self._show(chosen, "")
+
+    def _choose(self, entries: Iterable[KeyEntry], conf: GlobalConf, at: datetime) -> AuthIdentity:
+        return choose_auth_identity(entries, self.server, conf, self.cached_ocsp, at)
+
+    def _is_too_new(self, chosen: AuthIdentity, at: datetime) -> bool:
+        """Whether it has not been waiting long enough to take the place of the present one."""
+        if self.current is None or chosen.certificate == self.current.certificate:
+            self._newer = None
+            return False
+        if self._newer is None or self._newer[0] != chosen.certificate:
+            self._newer = chosen.certificate, at
+        return at < self._newer[1] + self.settling
+
+    def _present(self, conf: GlobalConf, at: datetime) -> AuthIdentity | None:
+        """What is shown now, with fresh OCSP responses, if it is still good."""
+        if self.current is None:
+            return None
+        shown = self.current.certificate
+        try:
+            return self._choose((e for e in self.keys.entries if e.certificate == shown), conf, at)
+        except ExchangeError:
+            return None
 
     def _reload_keys(self) -> None:
         try:
