@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -19,9 +20,10 @@ from scripts.measuring.figures import Case, Round, percentile, summarise
 from scripts.measuring.hops import find_nginx, nginx_hops
 from scripts.measuring.load import BODY_SIZES, LoadOrder, LoadResult
 from scripts.measuring.report import Conditions, as_json, as_text
-from scripts.measuring.stages import StageTimes, read_stages
+from scripts.measuring.stages import StageTimes, fetch_stages, read_stages
 from scripts.measuring.usage import cpu_seconds, family_of, resident_mb
 from scripts.measuring.ways import Effort, NginxWay, answering_system
+from trust.errors import NetworkFailure
 
 _BRIEFLY = Effort(connections=2, warm_up=0.05, seconds=0.2)
 _CONDITIONS = Conditions(seconds=1, rounds=1, connections=2, nginx=False)
@@ -81,6 +83,12 @@ def test_stage_times_are_read_from_the_metrics_page() -> None:
     metrics.exchange_ends("provider", "", clock)
     later = read_stages(generate_latest(metrics.registry).decode(), "consumer")
     assert later.since(earlier).per_exchange() == {"sign": 250.0, "log": 500.0}
+
+
+async def test_a_node_that_is_gone_tells_no_metrics() -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(NetworkFailure, match="provider"):
+            await fetch_stages(session, "http://127.0.0.1:1/metrics", "provider")
 
 
 def test_nothing_is_said_of_the_stages_of_no_exchange() -> None:
@@ -214,6 +222,23 @@ def test_the_command_measures_two_nodes_and_tells_it_as_json(tmp_path: Path) -> 
     if found["nginx"]:
         assert case["nginx"]["exchanges"] > 0
         assert case["ratio"] > 0
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.sandbox
+@pytest.mark.xdist_group("sandbox")
+def test_ctrl_c_leaves_neither_process_nor_file(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "scripts.cli", "bench", "--dir", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "round 1" in line:
+                break
+        family = family_of(process.pid) - {process.pid}
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    assert family
+    assert not [pid for pid in family if resident_mb(pid)]
     assert not list(tmp_path.iterdir())
 
 

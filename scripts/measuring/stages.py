@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from trust.errors import NetworkFailure
+
 _STAGES = "sacbe_stage_seconds"
 _EXCHANGES = "sacbe_exchange_seconds"
 
@@ -57,6 +59,9 @@ def read_stages(page: str, role: str) -> StageTimes:
 
 
 async def fetch_stages(session: aiohttp.ClientSession, url: str, role: str) -> StageTimes:
-    """Ask a node's operator port; raises aiohttp.ClientError."""
-    async with session.get(url, raise_for_status=True) as response:
-        return read_stages(await response.text(), role)
+    """Ask a node's operator port; raises NetworkFailure when nobody answers there."""
+    try:
+        async with session.get(url, raise_for_status=True) as response:
+            return read_stages(await response.text(), role)
+    except aiohttp.ClientError as error:
+        raise NetworkFailure(f"The node of the {role} tells no metrics any more") from error

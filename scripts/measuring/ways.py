@@ -230,7 +230,7 @@ class NodesWay:
                         if response.status == 200:
                             return
                     await asyncio.sleep(0.1)
-        except TimeoutError as error:
+        except (TimeoutError, aiohttp.ClientError) as error:
             raise NetworkFailure(f"The nodes don't exchange: {said}") from error
 
 
