@@ -5,17 +5,24 @@ to be seen: each of its lines must be part of a line of the output, in this orde
 anything.
 """
 
+import asyncio
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+import asyncpg
 import pytest
+import pytest_asyncio
 
+from scripts.postgres import PostgresServer
 from scripts.postgres_binaries import find_binaries
 from tests.database_fixtures import quick_folder
 from trust.errors import StorageError
@@ -112,3 +119,45 @@ def test_what_is_expected_is_looked_for_in_order() -> None:
     assert blocks_of("```sh\nls\n```\nso:\n```text\nx\n```\n```console\n$ no\n```\n") == [
         ("ls\n", "x\n")
     ]
+
+
+SQL = re.compile(r"^```sql\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DSN = "postgresql://town_reader:take-a-better-one@127.0.0.1/land"
+USUAL_PORTS = (4000, 5500, 5577, 8080, 8090, 8443, 8888, 9000)
+
+
+@pytest_asyncio.fixture
+async def land(postgres_server: PostgresServer, database_dsn: str) -> AsyncIterator[str]:
+    """The database of the page about an own node; the address of the role that reads it."""
+    database = urlsplit(database_dsn).path.removeprefix("/")
+    (statements,) = SQL.findall((DOCS / "own-node.md").read_text(encoding="utf-8"))
+    connection = await asyncpg.connect(postgres_server.dsn(database, *superuser(postgres_server)))
+    try:
+        await connection.execute(statements.replace("DATABASE land", f"DATABASE {database}"))
+        yield postgres_server.dsn(database, "town_reader", "take-a-better-one")
+        await connection.execute("DROP OWNED BY town_reader; DROP ROLE town_reader")
+    finally:
+        await connection.close()
+
+
+def superuser(server: PostgresServer) -> tuple[str, str]:
+    address = urlsplit(server.superuser_dsn)
+    return unquote(address.username or ""), unquote(address.password or "")
+
+
+@pytest.mark.database
+async def test_a_node_can_be_set_up_by_hand(place: Path, land: str) -> None:
+    text = (DOCS / "own-node.md").read_text(encoding="utf-8")
+    assert text.count(DSN) == 1
+    text = text.replace(DSN, land)
+    for usual, free in zip(USUAL_PORTS, free_ports(len(USUAL_PORTS)), strict=True):
+        text = re.sub(rf"\b{usual}\b", str(free), text)
+    path = 'PATH="$PWD/.venv/bin:$PATH"\n'
+    await asyncio.to_thread(check, [(path, ""), *blocks_of(text)], place)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody has, none twice."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in sockets]
