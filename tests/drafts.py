@@ -59,6 +59,7 @@ class Draft:
 
     Attributes:
         lines: of the REST head, without their ends.
+        sender: shows its certificate in TLS; None for an answer.
         ocsp: the responses in front of a request.
         signed_ocsp: the responses inside the signature.
         embedded: CA certificates inside the signature.
@@ -76,6 +77,7 @@ class Draft:
     signer: Identity
     signed_ocsp: list[bytes] = field(default_factory=list)
     body: bytes | None = None
+    sender: Identity | None = None
     ocsp: list[bytes] = field(default_factory=list)
     embedded: Sequence[x509.Certificate] = ()
     chained: bool = False

@@ -1,15 +1,15 @@
 """Signatures with one thing wrong, for messages in either direction.
 
-Each case is a row of what must be refused, a change to a draft and the code it gets, without the
-side. Source: transport.md 19, rows 30 to 46, 56 and 57.
+Each changes a draft that has a body. Source: transport.md 19, rows 30 to 46, 56 and 57.
 """
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from scripts.issuing import Identity
+from tests.defects import Change, Defect
 from tests.drafts import BODY, CHAIN, CHAIN_RESULT, Draft, Part, Parts, encoded
 from tests.simulator import LivePki
 from trust.digests import SHA256_URI, digest
@@ -20,23 +20,6 @@ from trust.signature import parse_signature
 
 _FOREIGN = ClientId("TEST", "GOV", "6666")
 _HOUR = timedelta(hours=1)
-
-
-@dataclass(frozen=True)
-class Forgery:
-    """One defect of a signature.
-
-    Attributes:
-        change: what is done to a draft that has a body.
-    """
-
-    row: int
-    name: str
-    code: str
-    change: Callable[[Draft, LivePki], None]
-
-    def __str__(self) -> str:
-        return f"row {self.row} {self.name}"
 
 
 def _only_body(draft: Draft, _: LivePki) -> None:
@@ -52,7 +35,7 @@ def _unreferenced_chain(draft: Draft, _: LivePki) -> None:
     draft.edit_parts = lambda parts: [*parts[:-1], *chain, parts[-1]]
 
 
-def _document(edit: Callable[[bytes], bytes]) -> Callable[[Draft, LivePki], None]:
+def _document(edit: Callable[[bytes], bytes]) -> Change:
     def checked(document: bytes) -> bytes:
         changed = edit(document)
         assert changed != document
@@ -64,13 +47,13 @@ def _document(edit: Callable[[bytes], bytes]) -> Callable[[Draft, LivePki], None
     return change
 
 
-def _without(pattern: bytes) -> Callable[[Draft, LivePki], None]:
+def _without(pattern: bytes) -> Change:
     return _document(lambda document: re.sub(pattern, b"", document, flags=re.DOTALL))
 
 
 def _by(
     make: Callable[[Draft, LivePki], Identity],
-) -> Callable[[Draft, LivePki], None]:
+) -> Change:
     """Signed by somebody else, whose OCSP response is good."""
 
     def change(draft: Draft, pki: LivePki) -> None:
@@ -104,7 +87,7 @@ def _changed_digest(document: bytes) -> bytes:
     return document.replace(encoded(first), encoded(bytes(reversed(first))))
 
 
-def _part(kind: str, edit: Callable[[bytes], bytes]) -> Callable[[Draft, LivePki], None]:
+def _part(kind: str, edit: Callable[[bytes], bytes]) -> Change:
     """Change a part after everything was signed."""
 
     def change(draft: Draft, _: LivePki) -> None:
@@ -122,8 +105,8 @@ def _part(kind: str, edit: Callable[[bytes], bytes]) -> Callable[[Draft, LivePki
 
 
 def _chained(
-    then: Callable[[Draft, LivePki], None],
-) -> Callable[[Draft, LivePki], None]:
+    then: Change,
+) -> Change:
     def change(draft: Draft, pki: LivePki) -> None:
         draft.chained = True
         then(draft, pki)
@@ -148,7 +131,7 @@ def _sha256(draft: Draft, _: LivePki) -> None:
     ]
 
 
-def _drop(kind: str) -> Callable[[Draft, LivePki], None]:
+def _drop(kind: str) -> Change:
     def without(parts: Parts) -> Parts:
         return [part for part in parts if part.content_type != kind]
 
@@ -158,14 +141,14 @@ def _drop(kind: str) -> Callable[[Draft, LivePki], None]:
     return change
 
 
-def _ocsp(make: Callable[[Draft, LivePki], list[bytes]]) -> Callable[[Draft, LivePki], None]:
+def _ocsp(make: Callable[[Draft, LivePki], list[bytes]]) -> Change:
     def change(draft: Draft, pki: LivePki) -> None:
         draft.signed_ocsp = make(draft, pki)
 
     return change
 
 
-def _status(**how: object) -> Callable[[Draft, LivePki], None]:
+def _status(**how: object) -> Change:
     return _ocsp(
         lambda draft, pki: [pki.ocsp(draft.signer.certificate, **how)]  # type: ignore[arg-type]
     )
@@ -197,65 +180,65 @@ _STATUS = "invalid_cert_path.cert_validation"
 _INFO = "invalid_cert_path.incorrect_validation_info"
 
 FORGERIES = (
-    Forgery(30, "references neither message nor chain", _MALFORMED, _only_body),
-    Forgery(31, "references the message only, a body is there", _UNUSED, _only_message),
-    Forgery(32, "a chain that nobody references", _UNUSED, _unreferenced_chain),
-    Forgery(33, "not well-formed", "invalid_xml", _document(lambda xml: xml[:-1])),
-    Forgery(33, "empty", "invalid_xml", _document(lambda _: b"")),
-    Forgery(33, "another element", _MALFORMED, _document(
+    Defect(30, "references neither message nor chain", _MALFORMED, _only_body),
+    Defect(31, "references the message only, a body is there", _UNUSED, _only_message),
+    Defect(32, "a chain that nobody references", _UNUSED, _unreferenced_chain),
+    Defect(33, "not well-formed", "invalid_xml", _document(lambda xml: xml[:-1])),
+    Defect(33, "empty", "invalid_xml", _document(lambda _: b"")),
+    Defect(33, "another element", _MALFORMED, _document(
         lambda xml: xml.replace(b"ds:KeyInfo>", b"ds:Key>"))),
-    Forgery(33, "no ds:Signature", _MALFORMED, _without(rb"<ds:Signature .*</ds:Signature>")),
-    Forgery(33, "no ds:Object", _MALFORMED, _without(rb"<ds:Object>.*</ds:Object>")),
-    Forgery(33, "white space in the wrapper", _MALFORMED, _document(
+    Defect(33, "no ds:Signature", _MALFORMED, _without(rb"<ds:Signature .*</ds:Signature>")),
+    Defect(33, "no ds:Object", _MALFORMED, _without(rb"<ds:Object>.*</ds:Object>")),
+    Defect(33, "white space in the wrapper", _MALFORMED, _document(
         lambda xml: xml.replace(b"<ds:Signature ", b" <ds:Signature "))),
-    Forgery(34, "no certificate", _MALFORMED, _without(rb"<ds:X509Data>.*</ds:X509Data>")),
-    Forgery(34, "an authentication certificate", _MALFORMED, _by(
+    Defect(34, "no certificate", _MALFORMED, _without(rb"<ds:X509Data>.*</ds:X509Data>")),
+    Defect(34, "an authentication certificate", _MALFORMED, _by(
         lambda draft, pki: pki.auth(ServerId(ClientId("TEST", "GOV", "1001"), "SS9")))),
-    Forgery(35, "another member's certificate", "incorrect_certificate", _by(
+    Defect(35, "another member's certificate", "incorrect_certificate", _by(
         lambda _, pki: pki.sign(_FOREIGN))),
-    Forgery(35, "a certificate that names no member", "incorrect_certificate", _by(
+    Defect(35, "a certificate that names no member", "incorrect_certificate", _by(
         lambda _, pki: pki.certify("nobody", "sign"))),
-    Forgery(36, "a CA that is not approved", "internal_error", _by(_stranger)),
-    Forgery(37, "message changed", _VALUE, _part(
+    Defect(36, "a CA that is not approved", "internal_error", _by(_stranger)),
+    Defect(37, "message changed", _VALUE, _part(
         "head", lambda head: head.replace(b"application/json", b"application/jsom").replace(
             b"Accept:*/*", b"Accept:*/+"))),
-    Forgery(37, "body changed", _VALUE, _part(BODY, lambda body: body[:-1] + b"!")),
-    Forgery(37, "digest changed", _VALUE, _document(_changed_digest)),
-    Forgery(37, "value changed", _VALUE, _document(_changed_value)),
-    Forgery(37, "wrong key", _VALUE, _wrong_key),
-    Forgery(38, "the chain covers the message only", _UNUSED, _chained(
+    Defect(37, "body changed", _VALUE, _part(BODY, lambda body: body[:-1] + b"!")),
+    Defect(37, "digest changed", _VALUE, _document(_changed_digest)),
+    Defect(37, "value changed", _VALUE, _document(_changed_value)),
+    Defect(37, "wrong key", _VALUE, _wrong_key),
+    Defect(38, "the chain covers the message only", _UNUSED, _chained(
         _message_in_a_batch)),
-    Forgery(39, "body changed under a chain", f"{_MALFORMED}.invalid_hash_chain", _chained(
+    Defect(39, "body changed under a chain", f"{_MALFORMED}.invalid_hash_chain", _chained(
         _part(BODY, lambda body: body[:-1] + b"!"))),
-    Forgery(39, "chain result changed", _VALUE, _chained(
+    Defect(39, "chain result changed", _VALUE, _chained(
         _part(CHAIN_RESULT, lambda xml: xml + b" "))),
-    Forgery(40, "the chain names what was not sent", _NO_REFERENCE, _chained(_names_more)),
-    Forgery(40, "a reference to what was not sent", _NO_REFERENCE, _names_more),
-    Forgery(40, "the chain digests otherwise", _NO_REFERENCE, _chained(_sha256)),
-    Forgery(40, "the chain is missing", _NO_REFERENCE, _chained(_drop(CHAIN))),
-    Forgery(40, "the chain result is missing", _NO_REFERENCE, _chained(_drop(CHAIN_RESULT))),
-    Forgery(41, "the chain has another element", _BAD_CHAIN, _chained(
+    Defect(40, "the chain names what was not sent", _NO_REFERENCE, _chained(_names_more)),
+    Defect(40, "a reference to what was not sent", _NO_REFERENCE, _names_more),
+    Defect(40, "the chain digests otherwise", _NO_REFERENCE, _chained(_sha256)),
+    Defect(40, "the chain is missing", _NO_REFERENCE, _chained(_drop(CHAIN))),
+    Defect(40, "the chain result is missing", _NO_REFERENCE, _chained(_drop(CHAIN_RESULT))),
+    Defect(41, "the chain has another element", _BAD_CHAIN, _chained(
         _part(CHAIN, lambda xml: xml.replace(b"<ns2:HashStep", b"<ns2:Step", 1)))),
-    Forgery(41, "a step is missing", _BAD_CHAIN, _chained(
+    Defect(41, "a step is missing", _BAD_CHAIN, _chained(
         _part(CHAIN, lambda xml: xml.replace(b'"STEP0"', b'"STEP1"')))),
-    Forgery(42, "an expired certificate", "cannot_create_cert_path", _by(
+    Defect(42, "an expired certificate", "cannot_create_cert_path", _by(
         lambda draft, pki: _again(draft, pki, days=-1))),
-    Forgery(42, "a certificate of tomorrow", "cannot_create_cert_path", _by(
+    Defect(42, "a certificate of tomorrow", "cannot_create_cert_path", _by(
         lambda draft, pki: _again(draft, pki, starts=pki.at + 24 * _HOUR))),
-    Forgery(43, "no OCSP response", _MALFORMED, _without(
+    Defect(43, "no OCSP response", _MALFORMED, _without(
         rb"<xades:UnsignedProperties>.*</xades:UnsignedProperties>")),
-    Forgery(43, "another certificate's OCSP response", _STATUS, _ocsp(
+    Defect(43, "another certificate's OCSP response", _STATUS, _ocsp(
         lambda _, pki: [pki.ocsp(pki.sign(_FOREIGN).certificate)])),
-    Forgery(43, "no OCSP response but junk", _STATUS, _ocsp(lambda *_: [b"junk"])),
-    Forgery(44, "OCSP too old", _INFO, _status(age=2 * _HOUR)),
-    Forgery(44, "OCSP nextUpdate passed", _INFO, _status(next_update=-_HOUR / 60)),
-    Forgery(44, "OCSP by an unauthorised signer", _INFO, _ocsp(
+    Defect(43, "no OCSP response but junk", _STATUS, _ocsp(lambda *_: [b"junk"])),
+    Defect(44, "OCSP too old", _INFO, _status(age=2 * _HOUR)),
+    Defect(44, "OCSP nextUpdate passed", _INFO, _status(next_update=-_HOUR / 60)),
+    Defect(44, "OCSP by an unauthorised signer", _INFO, _ocsp(
         lambda draft, pki: [pki.ocsp(draft.signer.certificate, signer=pki.stranger)])),
-    Forgery(44, "OCSP with a bad signature", _INFO, _ocsp(
+    Defect(44, "OCSP with a bad signature", _INFO, _ocsp(
         lambda draft, pki: [pki.damaged_ocsp(draft.signer.certificate)])),
-    Forgery(45, "revoked", _STATUS, _status(status=CertificateStatus.REVOKED)),
-    Forgery(45, "unknown to its CA", _STATUS, _status(status=CertificateStatus.UNKNOWN)),
-    Forgery(46, "an embedded CA certificate that does not fit", _MALFORMED, _embedded),
-    Forgery(56, "OCSP of the future", _INFO, _status(age=-_HOUR / 6)),
-    Forgery(57, "another certificate is stated", _MALFORMED, _twin),
+    Defect(45, "revoked", _STATUS, _status(status=CertificateStatus.REVOKED)),
+    Defect(45, "unknown to its CA", _STATUS, _status(status=CertificateStatus.UNKNOWN)),
+    Defect(46, "an embedded CA certificate that does not fit", _MALFORMED, _embedded),
+    Defect(56, "OCSP of the future", _INFO, _status(age=-_HOUR / 6)),
+    Defect(57, "another certificate is stated", _MALFORMED, _twin),
 )  # fmt: skip

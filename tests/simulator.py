@@ -102,6 +102,7 @@ class RogueConsumer:
             self.signer,
             [self.pki.ocsp(self.signer.certificate)],
             body,
+            self.auth,
             [self.pki.ocsp(self.auth.certificate)],
             headers={
                 "Host": "localhost:5500",
