@@ -1,49 +1,29 @@
-"""The whole path of a REST exchange through two real nodes, byte for byte.
+"""A REST exchange through two real nodes, byte for byte: methods, bodies, targets, headers.
 
 Source: messages.md 5, 6 and 8.3; transport.md 6, 9.
 """
 
 import asyncio
-import base64
-import contextlib
 import gzip
-import hashlib
-import json
-import os
 import re
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from catalog.services import AccessRight, ConnectionType, HostedClient
-from node.log.records import Side, StoredRecord
+from node.log.records import StoredRecord
 from scripts.postgres import PostgresServer
+from tests.exchange_stage import STRANGE, Stage, exchange_stage, proven
 from tests.instance import (
     CONSUMER,
     PROVIDER,
     SERVICE,
-    Instance,
-    NodeUnderTest,
-    rest_service,
 )
-from tests.raw_http import RawMessage, ask, build_head, chunked, connected, read_message
-from tests.scene import CLIENT, PATH, System, answering, call, records
-from trust.hashchain import PartDigest
-from trust.ids import ClientId
-from trust.report import Outcome
-from trust.signature import SignedMessage
-from trust.signature_verifier import verify_signature
+from tests.raw_http import ask, build_head, chunked, read_message
+from tests.scene import CLIENT, PATH, answering, call
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-STRANGE = ClientId("TEST", "MUN", "2001", "töö ja/elu")
-OLD_FASHIONED = ClientId("TEST", "MUN", "2002", "taxes")
-ODD_SERVICE = "ülevaade/1"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 X_ROAD = [
     "x-road-id",
@@ -54,111 +34,18 @@ X_ROAD = [
 ]
 
 
-@dataclass
-class Stage:
-    """Two nodes; `legacy` is a consumer's node with the fault codes of before 7.8."""
-
-    instance: Instance
-    provider: NodeUnderTest
-    consumer: NodeUnderTest
-    legacy: NodeUnderTest
-    system: System
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def module_stage(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
 ) -> AsyncIterator[Stage]:
-    async with AsyncExitStack() as stack:
-        folder = tmp_path_factory.mktemp("good")
-        instance = await stack.enter_async_context(Instance(folder, postgres_server))
-        system = await stack.enter_async_context(System().listening())
-        callers = (CONSUMER, CONSUMER.member, STRANGE)
-        codes = (SERVICE.service_code, ODD_SERVICE, "root", "slash", "refused", "unknown", "slow")
-        offered = HostedClient(
-            PROVIDER,
-            connection=ConnectionType.HTTP,
-            services=(
-                rest_service(system.url),
-                rest_service(system.url, ODD_SERVICE),
-                rest_service(system.url.removesuffix("/api"), "root"),
-                rest_service(f"{system.url}/", "slash"),
-                rest_service("http://127.0.0.1:9/", "refused"),
-                rest_service("http://nobody.invalid/", "unknown"),
-                rest_service(system.url, "slow", timeout=timedelta(seconds=0.4)),
-            ),
-            rights=tuple(AccessRight(caller, code) for caller in callers for code in codes),
-        )
-        civil = await instance.add("CIVIL", PROVIDER, hosted=[offered])
-        hosted = [
-            HostedClient(one, connection=ConnectionType.HTTP)
-            for one in (CONSUMER, CONSUMER.member, STRANGE)
-        ]
-        muni = await instance.add("MUNI", CONSUMER, hosted=hosted)
-        muni.entry = replace(muni.entry, clients=(CONSUMER, STRANGE))
-        legacy = await instance.add("LEGACY", OLD_FASHIONED)
-        legacy.settings = replace(legacy.settings, legacy_fault_codes=True)
-        await instance.start()
-        yield Stage(instance, civil, muni, legacy, system)
+    async with exchange_stage(tmp_path_factory.mktemp("exchange"), postgres_server) as found:
+        yield found
 
 
 @pytest.fixture
 def stage(module_stage: Stage) -> Stage:
     module_stage.system.reset()
     return module_stage
-
-
-def sha512(data: bytes) -> bytes:
-    return hashlib.sha512(data).digest()
-
-
-def expected_hash(head: bytes, body: bytes | None) -> str:
-    digest = sha512(head) if body is None else sha512(sha512(head) + sha512(body))
-    return base64.b64encode(digest).decode()
-
-
-async def proven(
-    stage: Stage, answer: RawMessage, body: bytes | None, answered: bytes | None
-) -> tuple[StoredRecord, StoredRecord]:
-    """Check that both nodes hold the same proof of the exchange; gives request and response.
-
-    Args:
-        body: the request's body part, None without one; `answered` the same of the response.
-    """
-    exchange = answer.first("x-road-request-id")
-    sides = []
-    for node, side in ((stage.consumer, Side.CONSUMER), (stage.provider, Side.PROVIDER)):
-        kept = await records(node, exchange_id=exchange)
-        assert [(one.side, one.response) for one in kept] == [(side, False), (side, True)]
-        for one, content in zip(kept, (body, answered), strict=True):
-            await verified(stage, node, one, content)
-        sides.append(kept)
-    for ours, theirs in zip(*sides, strict=True):
-        assert (ours.message, ours.signature) == (theirs.message, theirs.signature)
-        assert (ours.client, ours.service) == (theirs.client, theirs.service)
-    request, response = sides[0]
-    assert answer.first("x-road-request-hash") == expected_hash(request.message, body)
-    return request, response
-
-
-async def verified(
-    stage: Stage, node: NodeUnderTest, record: StoredRecord, body: bytes | None
-) -> None:
-    """Judge a record as an auditor would: with its own bytes and the trust list alone."""
-    parts = {"/message.xml": PartDigest.of("/message.xml", record.message)}
-    assert (record.body is None) == (body is None)
-    if body is not None:
-        assert await node.running.log.body_of(record) == body
-        parts["/attachment1"] = PartDigest.of("/attachment1", body)
-    sender = record.service.provider if record.response else record.client
-    message = SignedMessage(
-        record.signature,
-        parts,
-        hash_chain_result=record.hash_chain_result,
-        hash_chain=record.hash_chain,
-    )
-    report = verify_signature(message, sender, stage.instance.conf(), datetime.now(UTC))
-    assert report.verdict is Outcome.PASSED
 
 
 # --- methods and bodies -----------------------------------------------------------------------
@@ -499,217 +386,3 @@ async def test_headers_that_can_not_be_signed_are_refused(stage: Stage, line: st
     assert answer is not None
     assert answer.status in (400, 500)
     assert stage.system.connections == 0
-
-
-# --- what the provider's system says is the answer --------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "status", ["301 Moved", "302 Found", "400 Bad", "401 No", "404 Not Found", "500 Oops", "503 No"]
-)
-async def test_any_status_of_the_system_is_its_answer(stage: Stage, status: str) -> None:
-    headers = [("Location", stage.system.url + "/other"), ("Content-Type", "text/plain")]
-    stage.system.answer = lambda _: answering(b"why", status, headers)
-    answer = await call(stage.consumer, "POST", body=b"{}")
-    assert (answer.status, answer.body) == (int(status[:3]), b"why")
-    assert answer.first("x-road-error") is None
-    assert answer.first("location") == stage.system.url + "/other"
-    assert len(stage.system.requests) == 1
-    await proven(stage, answer, b"{}", b"why")
-
-
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        ("refused", "server.serverproxy.network_error"),
-        ("unknown", "server.serverproxy.unknown_host"),
-        ("slow", "server.serverproxy.io_error"),
-    ],
-)
-async def test_a_system_that_does_not_answer(stage: Stage, code: str, expected: str) -> None:
-    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        await read_message(reader)
-        await asyncio.sleep(30)
-
-    stage.system.visit = silent
-    message = ("X-Road-Id", f"silent-{code}")
-    answer = await call(
-        stage.consumer, "GET", f"/r1/{PROVIDER.path}/{code}", headers=(CLIENT, message)
-    )
-    assert (answer.status, answer.first("x-road-error")) == (500, expected)
-    for node in (stage.provider, stage.consumer):
-        kept = await records(node, message_id=message[1])
-        assert [one.response for one in kept] == [False]
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        b"",
-        b"HTTP/1.1 200 OK\r\nContent-Le",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 99_999,
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
-        b"SMTP ready\r\n\r\n",
-    ],
-)
-async def test_a_system_that_breaks_off_is_asked_once_and_nobody_believes_its_half(
-    stage: Stage, said: bytes
-) -> None:
-    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_message(reader)
-        writer.write(said)
-        await writer.drain()
-
-    stage.system.visit = visit
-    message = ("X-Road-Id", f"broken-{len(said)}-{hash(said)}")
-    answer = await call(stage.consumer, "POST", headers=(CLIENT, message), body=b"{}")
-    assert answer.status == 500
-    code = "network_error" if not said else "io_error"
-    assert answer.first("x-road-error") == f"server.serverproxy.{code}"
-    assert stage.system.connections == 1
-    for node in (stage.provider, stage.consumer):
-        kept = await records(node, message_id=message[1])
-        assert [one.response for one in kept] == [False]
-
-
-# --- errors of the nodes ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("accept", "content_type"),
-    [
-        ((), "application/json"),
-        (("*/*",), "application/json"),
-        (("application/json, application/xml",), "application/xml;charset=utf-8"),
-        (("text/*;q=0.1",), "text/xml;charset=utf-8"),
-        (("text/html", "TEXT/XML;q=0.5"), "text/xml;charset=utf-8"),
-        (("application/xml", "text/xml"), "application/xml;charset=utf-8"),
-    ],
-)
-async def test_errors_are_told_in_json_or_xml(
-    stage: Stage, accept: tuple[str, ...], content_type: str
-) -> None:
-    headers = [CLIENT, *(("Accept", one) for one in accept)]
-    for target, code in (
-        (f"/r1/{PROVIDER.path}/none", "server.serverproxy.unknown_service"),
-        ("/r1/TEST/GOV/1001/none/none", "server.clientproxy.unknown_member"),
-    ):
-        answer = await call(stage.consumer, "GET", target, headers)
-        assert answer.status == 500
-        assert answer.first("content-type") == content_type
-        assert answer.first("x-road-error") == code
-        assert answer.first("server") is None
-        if content_type == "application/json":
-            told = json.loads(answer.body)
-            assert list(told) == ["type", "message", "detail"]
-            assert told["type"] == code
-        else:
-            assert f"<error><type>{code}</type><message>".encode() in answer.body
-
-
-async def test_errors_to_head_have_no_body(stage: Stage) -> None:
-    answer = await call(stage.consumer, "HEAD", f"/r1/{PROVIDER.path}/none")
-    assert answer.status == 500
-    assert answer.first("x-road-error") == "server.serverproxy.unknown_service"
-
-
-async def test_who_names_no_client_is_told_so(stage: Stage) -> None:
-    answer = await call(stage.consumer, headers=[])
-    assert answer.status == 500
-    assert answer.first("x-road-error") == "server.clientproxy.invalid_client_identifier"
-    assert json.loads(answer.body)["message"] == "The client identifier is missing"
-
-
-async def test_a_client_that_is_not_hosted_here_is_unknown(stage: Stage) -> None:
-    for path in ("TEST/MUN/2001/other", "TEST/MUN/2002/taxes", PROVIDER.path):
-        answer = await call(stage.consumer, headers=[("X-Road-Client", path)])
-        assert answer.first("x-road-error") == "server.clientproxy.unknown_member"
-        assert (
-            json.loads(answer.body)["message"] == f"Client '{ClientId.from_header(path)}' not found"
-        )
-
-
-async def test_codes_of_our_own_in_the_spelling_before_7_8(stage: Stage) -> None:
-    headers = [("X-Road-Client", OLD_FASHIONED.path)]
-    answer = await call(stage.legacy, "GET", "/r1/TEST/GOV/1001/none/none", headers)
-    assert answer.first("x-road-error") == "Server.ClientProxy.UnknownMember"
-    assert answer.status == 500
-    answer = await call(stage.legacy, "GET", PATH, headers)  # the provider's own word stays
-    assert answer.first("x-road-error") == "server.serverproxy.access_denied"
-
-
-# --- HTTP on the systems' side ----------------------------------------------------------------
-
-
-async def test_who_expects_100_continue_gets_it(stage: Stage) -> None:
-    headers = [CLIENT, ("Host", "x"), ("Content-Length", "2"), ("Expect", "100-continue")]
-    port = stage.consumer.running.ports["systems http"].number
-    async with asyncio.timeout(10), connected("127.0.0.1", port) as (reader, writer):
-        writer.write(build_head(f"POST {PATH} HTTP/1.1", headers))
-        interim = await reader.readuntil(b"\r\n\r\n")
-        assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
-        assert stage.system.connections == 0
-        writer.write(b"{}")
-        answer = await read_message(reader, answer_to="POST")
-    assert answer is not None
-    assert answer.status == 200
-    assert stage.system.last.body == b"{}"
-
-
-async def test_many_exchanges_over_one_connection(stage: Stage) -> None:
-    port = stage.consumer.running.ports["systems http"].number
-    head = build_head(f"POST {PATH} HTTP/1.1", [CLIENT, ("Host", "x"), ("Content-Length", "2")])
-    async with asyncio.timeout(10), connected("127.0.0.1", port) as (reader, writer):
-        for number in range(5):
-            writer.write(head + b"%02d" % number)
-            answer = await read_message(reader, answer_to="POST")
-            assert answer is not None
-            assert answer.status == 200
-            assert stage.system.last.body == b"%02d" % number
-
-
-async def test_what_is_not_below_r1_is_soap(stage: Stage) -> None:
-    for method, target, code in (
-        ("GET", "/", "client.invalid_http_method"),
-        ("GET", "/r2/TEST/GOV/1001/persons/people", "client.invalid_http_method"),
-        ("POST", "/", "client.invalid_content_type"),
-    ):
-        answer = await call(stage.consumer, method, target)
-        assert answer.status == 200
-        assert answer.first("content-type") == "text/xml; charset=utf-8"
-        assert f"<faultcode>{code}</faultcode>".encode() in answer.body
-
-
-async def test_fifty_at_once(stage: Stage) -> None:
-    bodies = [b"%d" % number * 100 for number in range(50)]
-    stage.system.answer = lambda request: answering(request.body)
-    answers = await asyncio.gather(*(call(stage.consumer, "POST", body=body) for body in bodies))
-    assert [answer.body for answer in answers] == bodies
-    assert len({answer.first("x-road-request-id") for answer in answers}) == 50
-    for answer, body in zip(answers, bodies, strict=True):
-        await proven(stage, answer, body, body)
-
-
-def empty_spool(node: NodeUnderTest) -> None:
-    """Take away the content of the unnamed files that a node keeps bodies in."""
-    for file in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            if str(node.settings.data / "spool") in os.readlink(file):
-                os.truncate(file, 0)
-
-
-async def test_an_answer_that_fails_after_its_beginning_ends_with_a_cut(stage: Stage) -> None:
-    """Its kept body can't be read back; no second answer may follow the first one's half."""
-    size = 30_000_000
-    stage.system.answer = lambda _: answering(bytes(size))
-    port = stage.consumer.running.ports["systems http"].number
-    head = build_head(f"GET {PATH} HTTP/1.1", [CLIENT, ("Host", "x")])
-    async with asyncio.timeout(30), connected("127.0.0.1", port) as (reader, writer):
-        writer.write(head)
-        begun = await reader.readuntil(b"\r\n\r\n")
-        assert begun.startswith(b"HTTP/1.1 200 OK\r\n")
-        empty_spool(stage.consumer)
-        rest = await reader.read(-1)
-    assert len(rest) < size
-    assert b"HTTP/1.1" not in rest
