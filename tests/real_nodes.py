@@ -260,6 +260,22 @@ class RealNodes:
         except (OSError, ValueError):
             return 0
 
+    async def settle(self, one: Institution, settings: str) -> None:
+        """Add to a node's settings and start it again."""
+        node = self.ecosystem.node(one)
+        path = self.site.of(one) / "node.toml"
+        await asyncio.to_thread(path.write_text, await asyncio.to_thread(path.read_text) + settings)
+        await node.stop()
+        await self.ecosystem.start_again(node)
+
+    async def reasons(self, one: Institution) -> dict[str, str]:
+        """Why a node is not ready; empty when it is."""
+        url = self.site.url(f"{one.key}-admin", "/health/ready")
+        async with self.session.get(url) as response:
+            found: dict[str, str] = (await response.json())["reasons"]
+            assert response.status == (503 if found else 200)
+            return found
+
     async def all_ready(self) -> None:
         """Wait until every process says that it is well."""
         for child in self.ecosystem.children.values():
@@ -280,10 +296,16 @@ def skip_without_postgres() -> None:
 
 
 @asynccontextmanager
-async def real_nodes(folder: Path) -> AsyncIterator[RealNodes]:
-    """A sandbox in a new folder, with exchanges that succeed."""
+async def real_nodes(folder: Path, database: Path | None = None) -> AsyncIterator[RealNodes]:
+    """A sandbox in a new folder, with exchanges that succeed.
+
+    Args:
+        database: a folder for PostgreSQL elsewhere, as on a disk of its own.
+    """
     with opened(folder) as ports:
         site = Site(folder, ports)
+        if database is not None:
+            (folder / "postgres").symlink_to(database)
         connector = aiohttp.TCPConnector(limit=0)
         async with (
             CountingSystem().listening() as system,

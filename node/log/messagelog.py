@@ -271,7 +271,7 @@ class MessageLog:
 
     async def _probe(self) -> None:
         try:
-            await self._writer.probe(self._patience)
+            await self._writer.probe(self._patience, room=self._problem is not None)
         except StorageError as error:
             self._note_problem(str(error))
         else:

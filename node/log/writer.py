@@ -26,6 +26,7 @@ from trust.database import (
 from trust.errors import StorageError
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between two attempts to reach the database
+_TRIAL_ROWS, _TRIAL_BYTES = 550, 1900  # a mebibyte of rows that are not compressed
 _NUMBERS_AT_ONCE = 256
 _NUMBERS_STAY = 2.0  # seconds; older ones are left out so that numbers grow with time
 _KNOWN_DAYS = 16
@@ -132,12 +133,20 @@ class GroupWriter:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def probe(self, patience: float) -> None:
-        """Commit something; raises StorageError when the database does not take it."""
+    async def probe(self, patience: float, *, room: bool = False) -> None:
+        """Commit something; raises StorageError when the database does not take it.
+
+        Args:
+            room: write as much as shows that the disk is not full, and take it away again; a row
+                that is merely changed finds its place on a full disk, too.
+        """
         try:
             async with asyncio.timeout(patience):
                 connection = await self._connected()
-                await connection.execute("UPDATE message_log_probe SET checked = now()")
+                async with connection.transaction():
+                    await connection.execute("UPDATE message_log_probe SET checked = now()")
+                    if room:
+                        await _try_room(connection)
         except DATABASE_ERRORS as error:
             await self.close()
             raise _unusable(error) from error
@@ -245,6 +254,17 @@ class GroupWriter:
                 self._days.clear()
             self._days.add(day)
         return bool(unknown)
+
+
+async def _try_room(connection: PooledConnection) -> None:
+    """Fill a table that is empty before and after; its file is another one at each attempt."""
+    await connection.execute("TRUNCATE message_log_trial")
+    await connection.execute(
+        "INSERT INTO message_log_trial SELECT repeat('-', $1) FROM generate_series(1, $2)",
+        _TRIAL_BYTES,
+        _TRIAL_ROWS,
+    )
+    await connection.execute("TRUNCATE message_log_trial")
 
 
 def _unusable(error: BaseException) -> StorageError:
