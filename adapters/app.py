@@ -57,7 +57,7 @@ async def open_source(settings: AdapterSettings, dsn: str) -> SqlSource:
     try:
         pool = await asyncpg.create_pool(
             dsn,
-            min_size=1,
+            min_size=0,  # more and asyncpg tells of each attempt to restore them, with a traceback
             max_size=settings.database.connections,
             server_settings={
                 "application_name": "sacbe-adapter",
@@ -65,6 +65,8 @@ async def open_source(settings: AdapterSettings, dsn: str) -> SqlSource:
                 "statement_timeout": str(milliseconds),
             },
         )
+        async with pool.acquire():
+            pass  # it can be opened
     except (asyncpg.PostgresError, OSError, ValueError) as error:
         reason = type(error).__name__ if isinstance(error, ValueError) else error
         raise StorageError(f"the database can't be opened: {reason}") from None

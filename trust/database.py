@@ -37,7 +37,6 @@ _MIGRATION_TIMEOUT = 600.0  # seconds, for waiting and for each file
 class PoolSettings:
     """The bounds of a connection pool."""
 
-    min_connections: int = 1
     max_connections: int = 10
     command_timeout: timedelta = timedelta(seconds=30)  # of one statement
     connect_timeout: timedelta = timedelta(seconds=10)
@@ -60,9 +59,9 @@ async def open_pool(dsn: str, name: str, settings: PoolSettings | None = None) -
         idle = int(settings.idle_in_transaction_timeout.total_seconds() * 1000)
         server_settings["idle_in_transaction_session_timeout"] = str(idle)
     try:
-        return await asyncpg.create_pool(
+        pool = await asyncpg.create_pool(
             dsn,
-            min_size=settings.min_connections,
+            min_size=0,  # more and asyncpg tells of each attempt to restore them, with a traceback
             max_size=settings.max_connections,
             command_timeout=settings.command_timeout.total_seconds(),
             timeout=settings.connect_timeout.total_seconds(),
@@ -70,6 +69,8 @@ async def open_pool(dsn: str, name: str, settings: PoolSettings | None = None) -
             server_settings=server_settings,
             target_session_attrs=asyncpg.connect_utils.SessionAttribute.read_write,
         )
+        async with pool.acquire():
+            return pool
     except (*DATABASE_ERRORS, ValueError) as error:
         raise StorageError(f"The database can't be opened: {describe(error)}") from error
 
