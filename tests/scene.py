@@ -1,10 +1,13 @@
 """What most tests of exchanges need: a provider's system, and calls whose every byte is known."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+import pytest
 
 from node.log.records import StoredRecord
 from node.log.search import RecordQuery
@@ -121,6 +124,12 @@ async def call(
     answer = await ask("127.0.0.1", port, rest_request(method, target, headers, body), tls=tls)
     assert answer is not None, "the node ended the connection without an answer"
     return answer
+
+
+def unexpected(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What nodes logged that nobody should be able to make them log: tracebacks and the like."""
+    found = [*caplog.get_records("setup"), *caplog.get_records("call")]
+    return [one.getMessage() for one in found if one.levelno >= logging.ERROR]
 
 
 async def records(

@@ -6,7 +6,7 @@ Source: messages.md 7, 8; transport.md 2, 7, 12.
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
@@ -25,7 +25,7 @@ from tests.instance import (
     rest_service,
 )
 from tests.raw_http import RawMessage, read_message
-from tests.scene import System, call, records
+from tests.scene import System, call, records, unexpected
 from tests.simulator import LivePki, RogueConsumer, RogueProvider, exchange_id_of
 from tests.tls_certificates import Issued, identity, issue
 from trust.hashchain import PartDigest
@@ -156,6 +156,12 @@ async def module_stage(
         rogue = RogueProvider(pki, third, instance.ports)
         await stack.enter_async_context(rogue.listening())
         yield Stage(instance, first, second, muni, rogue, pki, system, secure)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_unexpected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    assert unexpected(caplog) == []
 
 
 @pytest.fixture

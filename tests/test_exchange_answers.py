@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from tests.instance import (
     NodeUnderTest,
 )
 from tests.raw_http import build_head, connected, read_message
-from tests.scene import CLIENT, PATH, answering, call, records
+from tests.scene import CLIENT, PATH, answering, call, records, unexpected
 from trust.ids import ClientId
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -32,6 +32,12 @@ async def module_stage(
 ) -> AsyncIterator[Stage]:
     async with exchange_stage(tmp_path_factory.mktemp("exchange"), postgres_server) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_unexpected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    assert unexpected(caplog) == []
 
 
 @pytest.fixture
@@ -110,6 +116,33 @@ async def test_a_system_that_breaks_off_is_asked_once_and_nobody_believes_its_ha
     for node in (stage.provider, stage.consumer):
         kept = await records(node, message_id=message[1])
         assert [one.response for one in kept] == [False]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nX-A: a\x01b\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 O\x01K\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX A: 1\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 1100 + b"Content-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        b"HTTP/1.1 099 Low\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ],
+)
+async def test_an_answer_that_can_not_be_signed_is_an_error(stage: Stage, said: bytes) -> None:
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_message(reader)
+        writer.write(said)
+        await writer.drain()
+
+    stage.system.visit = visit
+    answer = await call(stage.consumer, "POST", body=b"{}")
+    assert answer.first("x-road-error") in (
+        "server.serverproxy.internal_error",
+        "server.serverproxy.io_error",
+    )
+    assert stage.system.connections == 1
 
 
 # --- errors of the nodes ----------------------------------------------------------------------

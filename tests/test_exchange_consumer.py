@@ -7,7 +7,7 @@ nothing that claims an answer.
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -31,7 +31,7 @@ from tests.drafts import BODY, CHAIN, RESPONSE, SIGNATURE, Draft, Part, request_
 from tests.forged_signatures import FORGERIES
 from tests.instance import CONSUMER
 from tests.raw_http import RawMessage, build_head, connected, read_message
-from tests.scene import CLIENT, PATH, call, records
+from tests.scene import CLIENT, PATH, call, records, unexpected
 from tests.simulator import Asked, LivePki, good_answer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -53,6 +53,12 @@ async def module_stage(
 ) -> AsyncIterator[Stage]:
     async with consumer_stage(tmp_path_factory.mktemp("consumer"), postgres_server) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_unexpected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    assert unexpected(caplog) == []
 
 
 @pytest.fixture
@@ -358,3 +364,21 @@ async def test_a_fault_that_comes_while_a_large_body_is_still_being_sent(stage: 
     code = "server.serverproxy.service_failed.unknown_member"
     assert answer.first("x-road-error") == code
     assert stage.rogue.connections == 1
+
+
+async def test_the_words_of_a_fault_can_not_break_out_of_their_place(stage: Stage) -> None:
+    code = "server.x&#13;&#10;X-Evil: 1&lt;&quot;"
+
+    def evil(asked: Asked) -> bytes:
+        draft = asked.response()
+        bare(fault(code, "&lt;b&gt;&#13;&#10;&quot;"))(draft, stage.pki)
+        return draft.http()
+
+    stage.rogue.answer = evil
+    answer = await stage.call()
+    assert answer.first("x-evil") is None
+    assert answer.first("x-road-error") == 'server.x_X-Evil:_1<"'
+    assert json.loads(answer.body)["message"] == '<b>\r\n"'
+    headers = (CLIENT, ("Accept", "text/xml"))
+    answer = await call(stage.consumer, headers=headers)
+    assert b"<message>&lt;b&gt;" in answer.body

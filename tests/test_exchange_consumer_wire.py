@@ -5,6 +5,8 @@ Rows are those of transport.md 19.
 
 import asyncio
 import json
+import ssl
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -22,7 +24,7 @@ from tests.defects import (
 from tests.drafts import RESPONSE, split_parts
 from tests.instance import PROVIDER
 from tests.raw_http import read_message
-from tests.scene import CLIENT, PATH, call, records
+from tests.scene import CLIENT, PATH, call, records, unexpected
 from tests.simulator import Asked, good_answer, ocsp_http
 from trust.certificates import certificate_hash
 from trust.ids import ServerId
@@ -40,6 +42,12 @@ async def module_stage(
 ) -> AsyncIterator[Stage]:
     async with consumer_stage(tmp_path_factory.mktemp("consumer"), postgres_server) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_unexpected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    assert unexpected(caplog) == []
 
 
 @pytest.fixture
@@ -245,6 +253,58 @@ async def test_row_19_a_certificate_that_is_registered_for_another_server(stage:
     await stage.refuses(TLS, sent=False)
     stage.rogue.show(stage.rogue.auth)
     assert (await stage.call()).status == 200
+
+
+async def test_row_19_an_ocsp_port_that_says_nothing(stage: Stage) -> None:
+    await registers(stage, identity := fresh(stage))
+    stage.rogue.show(identity)
+    nothing = asyncio.Event()
+
+    async def silence() -> bytes:
+        await nothing.wait()
+        return b""
+
+    stage.rogue.ocsp_answer = silence
+    peers = stage.consumer.running.peers
+    before, peers._routes = peers._routes, replace(peers._routes, connect=timedelta(seconds=0.5))
+    try:
+        await stage.refuses("network_error", sent=False)
+    finally:
+        peers._routes = before
+        nothing.set()
+    assert stage.rogue.asked == []
+
+
+@pytest.mark.parametrize(
+    ("version", "ciphers", "taken"),
+    [
+        (ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES256-SHA384", True),  # all that 7.8 offers
+        (ssl.TLSVersion.TLSv1_3, None, True),
+        (ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0", False),
+        (ssl.TLSVersion.TLSv1_1, "ALL:@SECLEVEL=0", False),
+    ],
+)
+async def test_row_1_versions_and_ciphers_of_the_provider(
+    stage: Stage, version: ssl.TLSVersion, ciphers: str | None, taken: bool
+) -> None:
+    await registers(stage, stage.rogue.auth)
+    # the version is that of the context which listens, the ciphers of the one that it chooses
+    listening, chosen = stage.rogue.listener.context, stage.rogue.listener._current
+    if ciphers is not None:
+        chosen.set_ciphers(ciphers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that is what is tested
+        listening.minimum_version = min(version, ssl.TLSVersion.TLSv1_2)
+        listening.maximum_version = version
+        listening.minimum_version = version
+    try:
+        if taken:
+            assert (await stage.call()).status == 200
+        else:
+            await stage.refuses(TLS, sent=False)
+    finally:
+        listening.maximum_version = ssl.TLSVersion.TLSv1_3
+        listening.minimum_version = ssl.TLSVersion.TLSv1_2
 
 
 async def test_row_19_no_tls_at_all(stage: Stage) -> None:

@@ -6,7 +6,7 @@ Source: messages.md 5, 6 and 8.3; transport.md 6, 9.
 import asyncio
 import gzip
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -20,7 +20,7 @@ from tests.instance import (
     SERVICE,
 )
 from tests.raw_http import ask, build_head, chunked, read_message
-from tests.scene import CLIENT, PATH, answering, call
+from tests.scene import CLIENT, PATH, answering, call, unexpected
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,6 +40,12 @@ async def module_stage(
 ) -> AsyncIterator[Stage]:
     async with exchange_stage(tmp_path_factory.mktemp("exchange"), postgres_server) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_unexpected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    assert unexpected(caplog) == []
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ Rows are those of transport.md 19. Nothing that was refused is in the log or rea
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -30,7 +30,7 @@ from tests.drafts import BODY, OCSP, REQUEST, SIGNATURE, Draft, Part, split_part
 from tests.forged_signatures import FORGERIES
 from tests.instance import CONSUMER
 from tests.provider_stage import OTHER_CLIENT, Stage, provider_stage
-from tests.scene import PATH, records
+from tests.scene import PATH, records, unexpected
 from tests.simulator import LivePki, exchange_id_of, fault_code, tls_identity
 from trust.ids import ServerId
 from trust.ocsp import CertificateStatus
@@ -54,6 +54,12 @@ async def module_stage(
 ) -> AsyncIterator[Stage]:
     async with provider_stage(tmp_path_factory.mktemp("provider"), postgres_server) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_unexpected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    assert unexpected(caplog) == []
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.defects import GROUP, Defect, envelope, lines, parts, retyped
 from tests.drafts import OCSP, REQUEST, SIGNATURE, Part, split_parts
 from tests.provider_stage import LARGEST, Stage, provider_stage
 from tests.raw_http import ask, read_message
-from tests.scene import PATH
+from tests.scene import PATH, unexpected
 from tests.simulator import fault_code, tls_identity
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -33,6 +33,12 @@ async def module_stage(
 ) -> AsyncIterator[Stage]:
     async with provider_stage(tmp_path_factory.mktemp("provider"), postgres_server) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_unexpected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    assert unexpected(caplog) == []
 
 
 @pytest.fixture

@@ -41,9 +41,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ELSEWHERE = ClientId("TEST", "GOV", "1002", "other")
 LARGE = bytes(700_000)
-QUICK = MessageLogSettings(
-    patience=timedelta(seconds=0.3), probe_interval=timedelta(milliseconds=50)
-)
+QUICK = MessageLogSettings(patience=timedelta(seconds=1), probe_interval=timedelta(milliseconds=50))
 LOST = "logging_failed.database_error"
 
 
