@@ -4,6 +4,7 @@ The handshake proved possession of the key; the certificate must be registered, 
 responses of the message it must hold for exactly this client. Source: transport.md 2.3.
 """
 
+import contextlib
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -82,9 +83,11 @@ def _untrusted(error: EvidenceRejected) -> UntrustedPeer:
 
 
 def _good_until(caller: Caller, ocsp_responses: tuple[bytes, ...], conf: GlobalConf) -> datetime:
-    """Until when the certificates and all the responses stay good."""
+    """Until when the certificates and all the responses that say something stay good."""
     ends = [certificate.not_valid_after_utc for certificate in caller.chain]
-    ends += [usable_until(parse_ocsp_response(raw).facts, conf) for raw in ocsp_responses]
+    for raw in ocsp_responses:
+        with contextlib.suppress(MalformedMessage):
+            ends.append(usable_until(parse_ocsp_response(raw).facts, conf))
     return min(ends)
 
 
