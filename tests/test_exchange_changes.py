@@ -96,9 +96,8 @@ def stage(module_stage: Stage) -> Stage:
 async def test_without_a_valid_trust_list_nothing_is_exchanged(stage: Stage) -> None:
     instance = stage.instance
     before = instance.valid_for
-    instance.valid_for = timedelta(seconds=1.2 - instance._generation - 1)  # publish adds seconds
+    instance.valid_for = timedelta(seconds=2.5 - instance._generation - 1)  # publish adds seconds
     await instance.publish()
-    assert (await call(stage.consumer)).status == 200
     await until(lambda: not any(believes(node) for node in stage.nodes))
     stage.system.reset()
     answer = await call(stage.consumer)

@@ -108,13 +108,14 @@ async def test_a_sender_that_stands_still_is_told_so(impatient: Stage, share: fl
 
 
 async def test_a_sender_that_is_slow_but_moves_is_waited_for(impatient: Stage) -> None:
+    impatient.provider.running.provider.patience = timedelta(seconds=1)
     draft = impatient.rogue.draft("POST", PATH, b"{}")
     wire = draft.http()
     async with impatient.rogue.connected() as (reader, writer):
         step = len(wire) // 8 + 1
         for start in range(0, len(wire), step):
             writer.write(wire[start : start + step])
-            await asyncio.sleep(0.07)
+            await asyncio.sleep(0.15)
         answer = await read_message(reader, answer_to="POST")
     assert answer is not None
     assert len(split_parts(answer)) == 3

@@ -41,7 +41,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ELSEWHERE = ClientId("TEST", "GOV", "1002", "other")
 LARGE = bytes(700_000)
-QUICK = MessageLogSettings(patience=timedelta(seconds=1), probe_interval=timedelta(milliseconds=50))
+# probes come when a test wants them: they commit, too, and would be cut in place of a record
+SETTINGS = MessageLogSettings(patience=timedelta(seconds=1), probe_interval=timedelta(hours=1))
 LOST = "logging_failed.database_error"
 
 
@@ -89,7 +90,7 @@ async def module_stage(
         for node in (civil, muni):
             sockets = stack.enter_context(tempfile.TemporaryDirectory())
             node.dsn, way = await stack.enter_async_context(database_proxy(node.dsn, Path(sockets)))
-            node.settings = replace(node.settings, log=QUICK)
+            node.settings = replace(node.settings, log=SETTINGS)
             ways.append(way)
         await instance.start(civil, muni)
         pki = LivePki.of(instance)
@@ -114,6 +115,12 @@ async def reasons(node: NodeUnderTest) -> dict[str, str]:
 
 async def back(node: NodeUnderTest, way: DatabaseProxy) -> None:
     way.open = True
+    message_log = node.running.log
+    async with asyncio.timeout(20):
+        while not message_log.healthy:
+            message_log._probe_due = True
+            message_log._wake.set()
+            await asyncio.sleep(0.02)
     await ready(node)
 
 
