@@ -351,6 +351,8 @@ def twice(pattern: str) -> Callable[[str], str]:
         (edit("<xades:SPURI>", '<xades:SPURI xml:space="preserve">'), "attribute of the namespace"),
         (edit("<ds:Signature ", '<ds:Signature xsi:schemaLocation="a b" '), "unexpected attribute"),
         (edit(' Id="signature"', ""), "lacks an attribute: Id"),
+        (edit("<asic:XAdES", "<!-- c --><asic:XAdES"), "outside the root element"),
+        (edit("</asic:XAdESSignatures>", "</asic:XAdESSignatures><?p i?>"), "outside the root"),
         (edit("<ds:Object>", "<ds:Object><!-- c -->"), "a comment"),
         (edit("<ds:Object>", "<ds:Object><?p i?>"), "a comment or processing instruction"),
         (edit("<ds:DigestValue>", "<ds:DigestValue><!-- c -->"), "a comment"),

@@ -262,6 +262,8 @@ def parse_signature(raw: bytes, form: Form = Form.TRANSPORT) -> Signature:
         root = parse_xml(raw, max_bytes=MAX_SIGNATURE_BYTES, what="Signature")
     except MalformedMessage as error:
         raise EvidenceRejected(error.text, error.code) from error
+    if root.getprevious() is not None or root.getnext() is not None:
+        malformed("A comment or processing instruction stands outside the root element")
     by_id = check_form(root, form)
     element = root[0] if root.tag != f"{{{DS}}}Signature" else root
     signed_info, value, key_info, container = element
