@@ -212,6 +212,44 @@ async def test_an_authentication_certificate_is_replaced_while_exchanges_go_on(
     assert (await call(stage.consumer)).status == 200
 
 
+async def test_a_node_without_an_authentication_certificate_calls_nobody(stage: Stage) -> None:
+    node, before = stage.consumer, stage.consumer.entry
+    node.entry = replace(before, auth_cert_hashes=())
+    await stage.instance.publish()
+    assert shown_by(node) == ()
+    answer = await call(node)
+    assert answer.first("x-road-error") == "server.clientproxy.ssl_authentication_failed"
+    text = "Security server has no authentication certificate"
+    assert json.loads(answer.body)["message"] == text
+    assert "identity" in (await node.running.health.readiness()).reasons
+    node.entry = before
+    await stage.instance.publish()
+    assert shown_by(node) == before.auth_cert_hashes
+    assert (await call(node)).status == 200
+
+
+@pytest.mark.parametrize("side", ["provider", "consumer"])
+async def test_a_member_without_a_signing_key_exchanges_nothing(stage: Stage, side: str) -> None:
+    node = stage.provider if side == "provider" else stage.consumer
+    keys = node.running.keys
+    signing = next(entry for entry in keys.entries if entry.use == "sign")
+    keys.set_active(signing.id, False)
+    await stage.instance.publish()  # what was found out about keys is forgotten
+    answer = await call(stage.consumer, headers=(CLIENT, ("X-Road-Id", f"unsigned-{side}")))
+    code = {
+        "provider": "server.serverproxy.service_failed.cannot_create_signature",
+        "consumer": "server.clientproxy.cannot_create_signature",
+    }[side]
+    assert answer.first("x-road-error") == code
+    assert "is not active" in json.loads(answer.body)["message"]
+    assert stage.system.connections == 0
+    assert await records(stage.provider, message_id=f"unsigned-{side}") == ()
+    assert "signing" in (await node.running.health.readiness()).reasons
+    keys.set_active(signing.id, True)
+    await stage.instance.publish()
+    assert (await call(stage.consumer)).status == 200
+
+
 # --- callers that go away ---------------------------------------------------------------------
 
 

@@ -299,12 +299,18 @@ async def test_rows_16_17_certificates_that_are_registered_and_do_not_count(stag
         await stage.kept_nothing(draft)
 
 
-async def test_row_2_a_certificate_that_nobody_registered_gets_no_answer(stage: Stage) -> None:
+async def test_row_2_a_certificate_that_nobody_registered_gets_no_answer(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "sacbe.exchange")
     stranger = stage.pki.auth(ServerId(CONSUMER.member, "UNREGISTERED"))
     for identity in (stranger, stage.pki.stranger, stage.rogue.signer):
         draft = stage.rogue.draft("GET", PATH)
         assert await stage.rogue.send(draft, shown=tls_identity(identity)) is None
         await stage.kept_nothing(draft)
+    told = [one.getMessage() for one in caplog.records if one.name == "sacbe.exchange"]
+    assert len(told) == 3
+    assert all("TLS certificate is not registered for any server" in line for line in told)
 
 
 # --- access -----------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ from trust.errors import (
     LoggingFailed,
     MalformedMessage,
     UnknownMember,
+    UntrustedPeer,
     WrongServiceType,
 )
 from trust.hashchain import PartDigest
@@ -138,7 +139,7 @@ class Provider:
         if caller is None:
             if transport is not None:
                 transport.abort()
-            raise ConnectionAbortedError("TLS certificate is not registered for any server")
+            raise UntrustedPeer("TLS certificate is not registered for any server")
         return caller
 
     async def _admit(
