@@ -1,11 +1,9 @@
 """Measure exchanges through two nodes, beside the same load through two plain nginx hops."""
 
 import argparse
-import asyncio
 import contextlib
 import json
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -77,7 +75,7 @@ def _some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and tell; 1 when an exchange failed."""
-    return run_service(_until_signal(arguments))
+    return run_service(_measure_all(arguments), stopped=130)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +91,6 @@ class _Plan:
     rounds: int
     effort: Effort
     nginx: str | None
-
-
-async def _until_signal(arguments: argparse.Namespace) -> int:
-    """Measure until all is done or a signal comes; the first one stops, more change nothing."""
-    work = asyncio.create_task(_measure_all(arguments))
-    loop = asyncio.get_running_loop()
-    signalled: list[int] = []
-
-    def stop(number: int) -> None:
-        signalled.append(number)
-        if len(signalled) == 1:
-            work.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)
-    try:
-        return await work
-    except asyncio.CancelledError:
-        return 128 + signalled[0] if signalled else 1
 
 
 async def _measure_all(arguments: argparse.Namespace) -> int:

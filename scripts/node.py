@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_node_settings(arguments.config)
     log_to_stderr()
     if arguments.action == "apply":
-        return run_service(_apply(settings, arguments))
+        return run_service(_apply(settings, arguments), stopped=130)
     return run_service(_serve(settings))
 
 

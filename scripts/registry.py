@@ -90,7 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
         check=RegistrySettings.problems,
     )
     log_to_stderr()
-    return run_service(_act(settings, arguments))
+    stopped = 0 if arguments.action == "run" else 130
+    return run_service(_act(settings, arguments), stopped=stopped)
 
 
 async def _act(settings: RegistrySettings, arguments: argparse.Namespace) -> int:

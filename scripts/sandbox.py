@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import shlex
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -57,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     try:
         with _folder(arguments.dir) as folder:
-            return run_service(_until_signal(folder, arguments, began))
+            work = _work(folder, arguments, began)
+            return run_service(work, stopped=130 if arguments.check else 0)
     except ProcessFailed as error:
         print(f"sacbe sandbox: {error}", file=sys.stderr)
         return 1
@@ -73,25 +73,6 @@ def _folder(chosen: Path | None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _until_signal(folder: Path, arguments: argparse.Namespace, began: float) -> int:
-    """Work until the work ends or a signal comes; the first signal stops, more change nothing."""
-    work = asyncio.create_task(_work(folder, arguments, began))
-    signalled: list[signal.Signals] = []
-
-    def stop(number: signal.Signals) -> None:
-        signalled.append(number)
-        if len(signalled) == 1:
-            work.cancel()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)
-    try:
-        return await work
-    except asyncio.CancelledError:
-        return 130 if arguments.check else 0
 
 
 async def _work(folder: Path, arguments: argparse.Namespace, began: float) -> int:

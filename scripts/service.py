@@ -32,16 +32,39 @@ def log_to_stderr(level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
-def run_service(main: Coroutine[Any, Any, int]) -> int:
-    """Run a service on uvloop until it ends by itself or by SIGTERM or SIGINT."""
+def run_service(main: Coroutine[Any, Any, int], *, stopped: int = 0) -> int:
+    """Run on uvloop until the end or until SIGTERM or SIGINT; the exit code.
+
+    The first signal cancels `main`, even half-way through its start, so that it ends in order what
+    it has begun; more signals change nothing.
+
+    Args:
+        stopped: the exit code after a signal: 0 where that is the proper end.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
+        return runner.run(_until_signal(main, stopped))
+
+
+async def _until_signal(main: Coroutine[Any, Any, int], stopped: int) -> int:
+    work = asyncio.ensure_future(main)
+    signalled: list[int] = []
+
+    def stop(number: int) -> None:
+        signalled.append(number)
+        if len(signalled) == 1:
+            work.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not signalled:
+            raise
+        return stopped
 
 
 async def run_until_stopped() -> None:
-    """Wait for SIGTERM or SIGINT."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
+    """Wait for the signal, which cancels."""
+    await asyncio.Event().wait()
