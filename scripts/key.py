@@ -122,7 +122,7 @@ def _create(store: KeyStore, arguments: argparse.Namespace) -> int:
 def _list(store: KeyStore, _arguments: argparse.Namespace) -> int:
     if not store.entries:
         print("The store holds no keys.")
-    for entry in store.entries:
+    for entry in sorted(store.entries, key=lambda each: (each.created, each.use, each.id)):
         print(f"{entry.id}  {entry.use}  {entry.key.type_name:14}  {entry.label}")
         print(f"    {_state(entry)}")
         if entry.certificate is not None:

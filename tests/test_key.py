@@ -101,6 +101,14 @@ def test_a_configuration_that_cannot_be_read_is_told(desk: Desk) -> None:
     assert "has no usable trust list of TEST" in err
 
 
+def test_keys_are_listed_in_the_order_of_their_making(desk: Desk) -> None:
+    made = [desk.create("auth"), *(desk.create("sign") for _ in range(3))]
+    lines = desk.key("list")[1].splitlines()
+    listed = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert listed[0] == made[0]
+    assert sorted(listed) == sorted(made)
+
+
 def test_an_empty_store_says_so(desk: Desk) -> None:
     assert desk.key("list") == (0, "The store holds no keys.\n", "")
 
