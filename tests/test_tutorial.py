@@ -22,6 +22,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from adapters.app import AdapterSettings
+from adapters.queries import problems_of
+from catalog.declaration import ServicesDeclaration, declaration_problems
+from config.settings import parse_settings
 from scripts.postgres import PostgresServer
 from scripts.postgres_binaries import find_binaries
 from tests.database_fixtures import quick_folder
@@ -101,7 +105,7 @@ def _found(wanted: str, lines: Iterator[str]) -> bool:
 
 
 def test_the_tutorial_holds(place: Path) -> None:
-    blocks = blocks_of((DOCS / "tutorial.md").read_text(encoding="utf-8"))
+    blocks = blocks_of(page("tutorial"))
     assert len(blocks) >= 15
     check(blocks, place)
 
@@ -130,7 +134,7 @@ USUAL_PORTS = (4000, 5500, 5577, 8080, 8090, 8443, 8888, 9000)
 async def land(postgres_server: PostgresServer, database_dsn: str) -> AsyncIterator[str]:
     """The database of the page about an own node; the address of the role that reads it."""
     database = urlsplit(database_dsn).path.removeprefix("/")
-    (statements,) = SQL.findall((DOCS / "own-node.md").read_text(encoding="utf-8"))
+    (statements,) = SQL.findall(page("own-node"))
     connection = await asyncpg.connect(postgres_server.dsn(database, *superuser(postgres_server)))
     try:
         await connection.execute(statements.replace("DATABASE land", f"DATABASE {database}"))
@@ -146,8 +150,9 @@ def superuser(server: PostgresServer) -> tuple[str, str]:
 
 
 @pytest.mark.database
-async def test_a_node_can_be_set_up_by_hand(place: Path, land: str) -> None:
-    text = (DOCS / "own-node.md").read_text(encoding="utf-8")
+async def test_a_registry_and_a_node_can_be_set_up_and_run_by_hand(place: Path, land: str) -> None:
+    start, stop, end = page("own-node").partition("## 10. Stop")
+    text = start + page("registry") + page("trust-list") + stop + end
     assert text.count(DSN) == 1
     text = text.replace(DSN, land)
     for usual, free in zip(USUAL_PORTS, free_ports(len(USUAL_PORTS)), strict=True):
@@ -156,8 +161,43 @@ async def test_a_node_can_be_set_up_by_hand(place: Path, land: str) -> None:
     await asyncio.to_thread(check, [(path, ""), *blocks_of(text)], place)
 
 
+def page(name: str) -> str:
+    return (DOCS / f"{name}.md").read_text(encoding="utf-8")
+
+
 def free_ports(count: int) -> list[int]:
     """Ports that nobody has, none twice."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [one.getsockname()[1] for one in sockets]
+
+
+def test_the_query_on_the_adapters_page_is_sound() -> None:
+    query, offered = re.findall(r"^```toml\n(.*?)^```$", page("adapter"), re.MULTILINE | re.DOTALL)
+    head = 'title = "Towns"\n[database]\ndsn_file = "x"\n'
+    folder = Path("x")
+    adapter = parse_settings(AdapterSettings, head + query, file="adapter", folder=folder)
+    assert problems_of(adapter.query) == []
+    client = '[[clients]]\nid = "EX:GOV:1001:towns"\n'
+    services = parse_settings(ServicesDeclaration, client + offered, file="x", folder=folder)
+    assert list(declaration_problems(services)) == []
+
+
+@pytest.mark.parametrize(
+    "path", [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda path: path.name
+)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        file, _, heading = link.partition("#")
+        if file.startswith("http"):
+            continue
+        target = path.parent / file if file else path
+        assert target.exists(), link
+        assert not heading or heading in headings(target), link
+
+
+def headings(page: Path) -> set[str]:
+    """The names by which the headings of a page can be linked to."""
+    found = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
