@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from catalog.services import AccessRight, HostedClient, Service
-from trust.record_changes import Change
+from trust.registry.record_changes import Change
 from trust.settings import format_duration
 
 

@@ -23,10 +23,10 @@ from catalog.services import (
     ServiceType,
     Subject,
 )
-from trust.certificates import der, parse_certificate
 from trust.errors import MalformedMessage
 from trust.ids import ClientId, GlobalGroupId, LocalGroupId, ServiceId
-from trust.record_rules import problems_error
+from trust.pki.certificates import der, parse_certificate
+from trust.registry.record_rules import problems_error
 from trust.settings import Bounds, Matching, SettingProblem, required, setting
 
 Place = tuple[str | int, ...]

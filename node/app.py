@@ -17,15 +17,10 @@ from node.downloads import Downloads
 from node.exchange.callers import Callers
 from node.exchange.consumer import Consumer
 from node.exchange.evidence import Evidence
-from node.exchange.information_system import InformationSystem
-from node.exchange.ocsp_responder import OcspResponder
-from node.exchange.peers import PeerRoutes, Peers
 from node.exchange.provider import Provider
 from node.exchange.signer import Signers
 from node.exchange.snapshot import Snapshots
-from node.exchange.spool import Spool
 from node.exchange.systems_port import SystemsPort
-from node.exchange.tls import peers_listener, systems_listener
 from node.identity_keeper import IdentityKeeper
 from node.internal_tls import open_internal_identity
 from node.listener import Handler, Listener, Port
@@ -33,23 +28,28 @@ from node.log.messagelog import MessageLog
 from node.messages.fault import Dialect
 from node.messages.fault_codes import KNOWN_CODES
 from node.messages.version import Version
+from node.network.information_system import InformationSystem
+from node.network.ocsp_responder import OcspResponder
+from node.network.peers import PeerRoutes, Peers
+from node.network.tls import peers_listener, systems_listener
 from node.operate.admin import AdminPages
 from node.operate.health import Health, Probe
 from node.operate.metrics import Expiry, NodeMetrics
 from node.settings import NodeSettings
-from trust.certificate_verdicts import VerdictCache
-from trust.certificates import der, describe
-from trust.confparts import parse_anchor
-from trust.confupdater import ConfigurationUpdater, UpdaterSettings
+from node.spool import Spool
+from trust.configuration.confparts import parse_anchor
+from trust.configuration.confupdater import ConfigurationUpdater, UpdaterSettings
 from trust.database import Pool, PoolSettings, migrate, open_pool
 from trust.errors import ExchangeError, StorageError
+from trust.evidence.certificate_verdicts import VerdictCache
 from trust.globalconf import GlobalConf
-from trust.keyfiles import open_folder
-from trust.keystore import KeyStore
-from trust.ocsp import CLOCK_SKEW
-from trust.ocspcache import OcspCache
-from trust.ocspupdate import OcspUpdater, expiries, own_certificates
-from trust.post import post
+from trust.pki.certificates import der, describe
+from trust.pki.keyfiles import open_folder
+from trust.pki.keystore import KeyStore
+from trust.pki.ocsp import CLOCK_SKEW
+from trust.pki.ocspcache import OcspCache
+from trust.pki.ocspupdate import OcspUpdater, expiries, own_certificates
+from trust.pki.post import post
 
 log = logging.getLogger("sacbe.node")
 

@@ -27,7 +27,7 @@ from node.log.containers import (
 )
 from node.log.messagelog import MessageLog
 from node.log.records import StoredRecord
-from trust.confstore import verification_zip
+from trust.configuration.confstore import verification_zip
 from trust.errors import ExchangeError, MalformedMessage, SacbeError
 from trust.globalconf import GlobalConf
 from trust.ids import ClientId

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from cryptography import x509
 
-from node.exchange.tls import TlsIdentity, TlsListener
+from node.network.tls import TlsIdentity, TlsListener
 from trust.errors import ExchangeError, StorageError
 from trust.globalconf import GlobalConf
-from trust.identities import AuthIdentity, CachedOcsp, choose_auth_identity
 from trust.ids import ServerId
-from trust.keystore import KeyEntry, KeyStore
+from trust.pki.identities import AuthIdentity, CachedOcsp, choose_auth_identity
+from trust.pki.keystore import KeyEntry, KeyStore
 
 log = logging.getLogger("sacbe.identity")
 

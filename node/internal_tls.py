@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
-from node.exchange.tls import TlsIdentity
+from node.network.tls import TlsIdentity
 from trust.errors import StorageError
-from trust.keyfiles import open_folder, read_file, write_file
-from trust.keys import SoftwareKey, generate_key
+from trust.pki.keyfiles import open_folder, read_file, write_file
+from trust.pki.keys import SoftwareKey, generate_key
 
 _KEY_FILE = "internal.key.pem"
 _CERTIFICATE_FILE = "internal.cert.pem"

@@ -27,13 +27,13 @@ from scripts.issuing import (
     plain_name,
 )
 from scripts.stamping import TimestampRequest, build_rejection, build_timestamp_reply
-from trust.certificates import parse_certificate
 from trust.errors import EvidenceRejected, MalformedMessage, StorageError
-from trust.keyfiles import open_folder, read_file, write_file
-from trust.keys import KeyUse, SoftwareKey, generate_key
 from trust.names import subject_name
-from trust.ocsp import CertificateStatus
-from trust.profiles import member_of
+from trust.pki.certificates import parse_certificate
+from trust.pki.keyfiles import open_folder, read_file, write_file
+from trust.pki.keys import KeyUse, SoftwareKey, generate_key
+from trust.pki.ocsp import CertificateStatus
+from trust.pki.profiles import member_of
 
 _CA_LIFE = timedelta(days=3650)
 _SKEW = timedelta(minutes=5)  # certificates begin a little earlier than now

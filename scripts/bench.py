@@ -19,8 +19,8 @@ from scripts.measuring.load import BODY_SIZES
 from scripts.measuring.report import Conditions, as_json, as_text
 from scripts.measuring.ways import Effort, NginxWay, NodesWay, Way, answering_system
 from scripts.service import run_service
-from trust.keyfiles import open_folder
-from trust.keys import KEY_TYPES, KeyType
+from trust.pki.keyfiles import open_folder
+from trust.pki.keys import KEY_TYPES, KeyType
 
 _WARM_UP = 0.5  # seconds of every round
 _REMOVALS = 30

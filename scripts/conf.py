@@ -7,9 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scripts.arguments import moment
-from trust.confjudge import ConfigurationVerdict, configurations_in, judge_configuration
-from trust.confparts import MAX_ANCHOR_BYTES, parse_anchor
-from trust.conftypes import write_time
+from trust.configuration.confjudge import (
+    ConfigurationVerdict,
+    configurations_in,
+    judge_configuration,
+)
+from trust.configuration.confparts import MAX_ANCHOR_BYTES, parse_anchor
+from trust.configuration.conftypes import write_time
 from trust.errors import MalformedMessage, StorageError
 from trust.globalconf import Anchor
 from trust.report import Outcome

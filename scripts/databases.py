@@ -16,7 +16,7 @@ import asyncpg
 from scripts.postgres import PostgresServer
 from trust.database import DATABASE_ERRORS
 from trust.errors import ConfigurationError, ConfigurationProblem
-from trust.keyfiles import open_folder
+from trust.pki.keyfiles import open_folder
 from trust.secrets import read_secret
 
 

@@ -13,8 +13,8 @@ from adapters.app import AdapterSettings
 from catalog.declaration import ServicesDeclaration
 from config.describe import describe_settings, settings_table
 from node.settings import NodeSettings
-from trust.declaration import RegistryDeclaration
-from trust.registry_app import RegistrySettings
+from trust.registry.declaration import RegistryDeclaration
+from trust.registry.registry_app import RegistrySettings
 
 ROOT = Path(__file__).parents[1]
 

@@ -18,9 +18,9 @@ from cryptography.x509.oid import (
     NameOID,
 )
 
-from trust.keys import KeyUse, SoftwareKey, key_usage
 from trust.names import build_name, subject_name
-from trust.ocsp import CertificateStatus
+from trust.pki.keys import KeyUse, SoftwareKey, key_usage
+from trust.pki.ocsp import CertificateStatus
 
 Use = KeyUse | Literal["ca", "ocsp", "tsa", "tls"]
 _EXTENDED_USAGES: dict[Use, list[x509.ObjectIdentifier]] = {

@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from scripts.arguments import add_action
 from scripts.trustlist import load_trust_list
-from trust.certificates import describe
 from trust.errors import ExchangeError, MalformedMessage, SacbeError, StorageError
 from trust.ids import ClientId, ServerId
-from trust.keys import KEY_TYPES
-from trust.keystore import KeyEntry, KeyStore
-from trust.profiles import PROFILES, profile_named
+from trust.pki.certificates import describe
+from trust.pki.keys import KEY_TYPES
+from trust.pki.keystore import KeyEntry, KeyStore
+from trust.pki.profiles import PROFILES, profile_named
+from trust.pki.subjects import Applicant, subject_for_auth, subject_for_sign
 from trust.secrets import read_secret
-from trust.subjects import Applicant, subject_for_auth, subject_for_sign
 
 _MAX_CERTIFICATE_BYTES = 64 * 1024
 

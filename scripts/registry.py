@@ -21,15 +21,15 @@ from scripts.arguments import (
 from scripts.databases import database_address
 from scripts.service import log_to_stderr, run_service, run_until_stopped
 from scripts.telling import tell_changes
-from trust.configuration_keys import ConfigurationKey, anchor_of
-from trust.confparts import anchor_fingerprint
-from trust.confpublish import build_anchor
-from trust.declaration import RegistryDeclaration
-from trust.declaration_files import declaration_problems, load_records
+from trust.configuration.confparts import anchor_fingerprint
+from trust.configuration.confpublish import build_anchor
 from trust.errors import StorageError
-from trust.keys import KEY_TYPES
-from trust.publication import SOURCES, Source
-from trust.registry_app import RegistryParts, RegistrySettings, open_registry, run_registry
+from trust.pki.keys import KEY_TYPES
+from trust.registry.configuration_keys import ConfigurationKey, anchor_of
+from trust.registry.declaration import RegistryDeclaration
+from trust.registry.declaration_files import declaration_problems, load_records
+from trust.registry.publication import SOURCES, Source
+from trust.registry.registry_app import RegistryParts, RegistrySettings, open_registry, run_registry
 from trust.secrets import read_secret
 
 _EXAMPLES = {"registry": RegistrySettings, "instance": RegistryDeclaration}

@@ -16,8 +16,8 @@ from scripts.arguments import add_action, port_number, whole_number
 from scripts.authority import DEFAULT_LIFE, TestAuthority
 from scripts.service import log_to_stderr, run_service, run_until_stopped
 from trust.errors import ExchangeError, MalformedMessage
-from trust.keys import KeyUse
-from trust.profiles import profile_named
+from trust.pki.keys import KeyUse
+from trust.pki.profiles import profile_named
 
 MAX_BODY = 64 * 1024
 _PEM = "application/x-pem-file"

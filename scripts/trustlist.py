@@ -7,13 +7,13 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-from trust.confparts import MAX_ANCHOR_BYTES, parse_anchor
-from trust.confstore import load_configuration
-from trust.confupdater import ConfigurationUpdater, UpdaterSettings
+from trust.configuration.confparts import MAX_ANCHOR_BYTES, parse_anchor
+from trust.configuration.confstore import load_configuration
+from trust.configuration.confupdater import ConfigurationUpdater, UpdaterSettings
+from trust.configuration.fetch import Fetcher
 from trust.errors import MalformedMessage, NetworkFailure, StorageError
-from trust.fetch import Fetcher
+from trust.evidence.zipreader import Unpacking, read_entries
 from trust.globalconf import Anchor, GlobalConf
-from trust.zipreader import Unpacking, read_entries
 
 MAX_ZIP_BYTES = 64 * 1024 * 1024
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024

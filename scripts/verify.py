@@ -13,12 +13,12 @@ from typing import BinaryIO
 
 from scripts.arguments import moment
 from scripts.trustlist import load_trust_list
-from trust.asic import parse_container
-from trust.container import ContainerVerdict, unreadable, verify_container
 from trust.errors import MalformedMessage, SacbeError
+from trust.evidence.asic import parse_container
+from trust.evidence.container import ContainerVerdict, unreadable, verify_container
+from trust.evidence.zipreader import BrokenZip, Unpacking, ZipEntry, read_entries
 from trust.globalconf import GlobalConf
 from trust.report import Check, Outcome, VerificationReport, indeterminate
-from trust.zipreader import BrokenZip, Unpacking, ZipEntry, read_entries
 
 _MARKS = {
     Outcome.PASSED: "ok",

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from tests.pki import NOON
 from tests.signing import MESSAGE, Signatory
-from trust.asic import Attachment, Container
 from trust.base64text import encode_base64
-from trust.hashchain import PartDigest, build_hash_chains
-from trust.signature import parse_signature
+from trust.evidence.asic import Attachment, Container
+from trust.evidence.hashchain import PartDigest, build_hash_chains
+from trust.evidence.signature import parse_signature
 
 BODIES = (b'{"code":1}', b"second")
 

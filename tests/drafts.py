@@ -19,8 +19,8 @@ from cryptography import x509
 
 from scripts.issuing import Identity
 from tests.raw_http import RawMessage, build_head, chunked
-from trust.hashchain import SIGNATURE_CHAIN_RESULT_NAME, PartDigest, build_hash_chains
-from trust.signature import build_signature
+from trust.evidence.hashchain import SIGNATURE_CHAIN_RESULT_NAME, PartDigest, build_hash_chains
+from trust.evidence.signature import build_signature
 
 OCSP = "application/ocsp-response"
 REQUEST = "application/x-road-rest-request"

@@ -6,11 +6,11 @@ from functools import cache
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.pki import NOON, Pki
-from trust import profiles
-from trust.confpublish import build_anchor, build_next_update
+from trust.configuration.confpublish import build_anchor, build_next_update
 from trust.globalconf import Anchor, AnchorSource
 from trust.ids import ClientId, ServerId
-from trust.records import (
+from trust.pki import profiles
+from trust.registry.records import (
     AcmeRecord,
     AuthorityRecord,
     CertificationServiceRecord,

@@ -21,11 +21,11 @@ from tests.instance import (
 )
 from tests.raw_http import RawMessage
 from tests.scene import System, records
-from trust.hashchain import PartDigest
+from trust.evidence.hashchain import PartDigest
+from trust.evidence.signature import SignedMessage
+from trust.evidence.signature_verifier import verify_signature
 from trust.ids import ClientId
 from trust.report import Outcome
-from trust.signature import SignedMessage
-from trust.signature_verifier import verify_signature
 
 STRANGE = ClientId("TEST", "MUN", "2001", "töö ja/elu")
 OLD_FASHIONED = ClientId("TEST", "MUN", "2002", "taxes")

@@ -13,10 +13,10 @@ from tests.defects import Change, Defect
 from tests.drafts import BODY, CHAIN, CHAIN_RESULT, Draft, Part, Parts, encoded
 from tests.simulator import LivePki
 from trust.digests import SHA256_URI, digest
-from trust.hashchain import PartDigest
+from trust.evidence.hashchain import PartDigest
+from trust.evidence.signature import parse_signature
 from trust.ids import ClientId, ServerId
-from trust.ocsp import CertificateStatus
-from trust.signature import parse_signature
+from trust.pki.ocsp import CertificateStatus
 
 _FOREIGN = ClientId("TEST", "GOV", "6666")
 _HOUR = timedelta(hours=1)

@@ -44,10 +44,12 @@ from scripts.authority import TestAuthority
 from scripts.postgres import PostgresServer
 from scripts.testca import running
 from tests.pki import Identity, Pki
-from trust import profiles
-from trust.certificates import certificate_hash
-from trust.confdirectory import Directory, DirectoryEntry, build_directory
-from trust.confpublish import build_anchor, build_private_parameters, build_shared_parameters
+from trust.configuration.confdirectory import Directory, DirectoryEntry, build_directory
+from trust.configuration.confpublish import (
+    build_anchor,
+    build_private_parameters,
+    build_shared_parameters,
+)
 from trust.digests import SHA512_URI, digest
 from trust.globalconf import (
     Anchor,
@@ -67,9 +69,11 @@ from trust.globalconf import (
     Subsystem,
 )
 from trust.ids import ClientId, GlobalGroupId, ServerId, ServiceId
-from trust.keys import KeyType
-from trust.keystore import KeyStore
-from trust.subjects import Applicant, subject_for_auth, subject_for_sign
+from trust.pki import profiles
+from trust.pki.certificates import certificate_hash
+from trust.pki.keys import KeyType
+from trust.pki.keystore import KeyStore
+from trust.pki.subjects import Applicant, subject_for_auth, subject_for_sign
 
 PASSWORD = b"not secret"
 NAME = "TEST"

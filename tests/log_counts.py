@@ -11,8 +11,8 @@ from scripts.ecosystem.institutions import BENEFITS, CIVIL, MUNI, PERSONS, Insti
 from scripts.ecosystem.system import InformationSystem
 from scripts.trustlist import load_trust_list
 from tests.real_nodes import Calls, RealNodes
-from trust.asic import parse_container
-from trust.container import verify_container
+from trust.evidence.asic import parse_container
+from trust.evidence.container import verify_container
 from trust.globalconf import GlobalConf
 from trust.report import Outcome
 

@@ -44,8 +44,6 @@ from scripts.stamping import (
     build_timestamp_reply,
     build_timestamp_token,
 )
-from trust import profiles
-from trust.certificates import certificate_hash
 from trust.globalconf import (
     ApprovedCa,
     ApprovedTsa,
@@ -62,10 +60,12 @@ from trust.globalconf import (
     Subsystem,
 )
 from trust.ids import ClientId, GlobalGroupId, ServerId
-from trust.keys import KeyType, SoftwareKey, generate_key
 from trust.names import build_name
-from trust.ocsp import CertificateStatus, build_ocsp_request
-from trust.subjects import Applicant, subject_for_auth, subject_for_sign
+from trust.pki import profiles
+from trust.pki.certificates import certificate_hash
+from trust.pki.keys import KeyType, SoftwareKey, generate_key
+from trust.pki.ocsp import CertificateStatus, build_ocsp_request
+from trust.pki.subjects import Applicant, subject_for_auth, subject_for_sign
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

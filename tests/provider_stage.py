@@ -16,8 +16,8 @@ from tests.drafts import Draft
 from tests.instance import CONSUMER, PROVIDER, Instance, NodeUnderTest, rest_service
 from tests.scene import System, records
 from tests.simulator import LivePki, RogueConsumer, exchange_id_of, fault_code
-from trust.certificates import certificate_hash
 from trust.ids import ClientId
+from trust.pki.certificates import certificate_hash
 from trust.settings import ByteSize
 
 OTHER_CLIENT = ClientId("TEST", "MUN", "2002", "taxes")  # of a third server

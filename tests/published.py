@@ -15,8 +15,8 @@ from functools import cache
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.pki import NOON, Identity, Pki
-from trust.confdirectory import Directory, DirectoryEntry, build_directory
-from trust.confpublish import (
+from trust.configuration.confdirectory import Directory, DirectoryEntry, build_directory
+from trust.configuration.confpublish import (
     as_version,
     build_next_update,
     build_private_parameters,

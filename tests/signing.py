@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tests.pki import NOON, Identity, Pki
+from trust.evidence.hashchain import SIGNATURE_CHAIN_RESULT_NAME, PartDigest, build_hash_chains
+from trust.evidence.signature import SignedMessage, build_signature
+from trust.evidence.signature_verifier import verify_signature
 from trust.globalconf import GlobalConf
-from trust.hashchain import SIGNATURE_CHAIN_RESULT_NAME, PartDigest, build_hash_chains
 from trust.ids import ClientId
 from trust.report import VerificationReport
-from trust.signature import SignedMessage, build_signature
-from trust.signature_verifier import verify_signature
 
 SENDER = ClientId("TEST", "GOV", "1001", "portal")
 MESSAGE = b"GET\r\n/r1/TEST/COM/2002/registry/people\r\nX-Road-Client:TEST/GOV/1001/portal\r\n"

@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from node.exchange.tls import TlsIdentity, TlsListener, peer_client, peers_listener
+from node.network.tls import TlsIdentity, TlsListener, peer_client, peers_listener
 from scripts.authority import TestAuthority
 from scripts.issuing import Identity
 from tests.drafts import BODY, REQUEST, RESPONSE, Draft, Parts, request_hash, split_parts, text_of
@@ -29,7 +29,7 @@ from tests.instance import NAME, Instance, NodeUnderTest
 from tests.pki import Pki
 from tests.raw_http import PATIENCE, RawMessage, ask, build_head, connected, read_message
 from trust.ids import ClientId
-from trust.keys import KeyUse
+from trust.pki.keys import KeyUse
 
 
 @dataclass

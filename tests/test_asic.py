@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.vector_files import vector_path
-from trust.asic import (
+from trust.digests import SHA256_URI, SHA512_URI, digest
+from trust.errors import MalformedMessage
+from trust.evidence.asic import (
     Attachment,
     Container,
     build_container,
@@ -19,9 +21,7 @@ from trust.asic import (
     parse_container,
     write_container,
 )
-from trust.digests import SHA256_URI, SHA512_URI, digest
-from trust.errors import MalformedMessage
-from trust.manifests import (
+from trust.evidence.manifests import (
     build_asic_manifest,
     build_manifest,
     find_asic_manifest_oddities,

@@ -8,15 +8,15 @@ from cryptography import x509
 
 from scripts.issuing import Identity
 from tests.pki import DAY, NOON, Pki
-from trust.authentication import (
+from trust.errors import EvidenceRejected
+from trust.globalconf import GlobalConf
+from trust.ids import ClientId, ServerId
+from trust.pki.authentication import (
     check_member,
     verify_consumer_certificate,
     verify_provider_certificate,
 )
-from trust.errors import EvidenceRejected
-from trust.globalconf import GlobalConf
-from trust.ids import ClientId, ServerId
-from trust.ocsp import CertificateStatus
+from trust.pki.ocsp import CertificateStatus
 from trust.report import Outcome, VerificationReport
 
 OWNER = ClientId("TEST", "GOV", "1")

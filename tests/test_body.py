@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.exchange.body import BodyTooLarge, SpooledBody
+from node.body import BodyTooLarge, SpooledBody
 from trust.errors import LoggingFailed
 
 
@@ -117,7 +117,7 @@ def test_a_forgotten_body_gives_its_file_back(tmp_path: Path) -> None:
 BIG = """
 import asyncio, resource, sys
 from pathlib import Path
-from node.exchange.body import SpooledBody
+from node.body import SpooledBody
 
 async def main():
     piece = bytes(65536)

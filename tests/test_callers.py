@@ -9,7 +9,7 @@ from tests.pki import NOON, Pki
 from trust.errors import UntrustedPeer
 from trust.globalconf import GlobalConf
 from trust.ids import ClientId, ServerId
-from trust.ocsp import CertificateStatus
+from trust.pki.ocsp import CertificateStatus
 
 OWNER = ClientId("TEST", "GOV", "1001")
 PORTAL = ClientId("TEST", "GOV", "1001", "portal")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from node.exchange.candidates import Reputation, find_candidates
+from node.network.candidates import Reputation, find_candidates
 from tests.pki import NOON, Pki
 from trust.errors import ExchangeError
 from trust.globalconf import GlobalConf, Server

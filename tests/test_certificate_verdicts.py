@@ -7,11 +7,11 @@ import pytest
 
 from tests.pki import NOON, Pki
 from tests.signing import Signatory
-from trust.certificate_verdicts import CertificateVerdict, VerdictCache, judge_certificate
+from trust.evidence.certificate_verdicts import CertificateVerdict, VerdictCache, judge_certificate
+from trust.evidence.signature_verifier import verify_signature
 from trust.globalconf import GlobalConf
-from trust.ocsp import CertificateStatus
+from trust.pki.ocsp import CertificateStatus
 from trust.report import Outcome
-from trust.signature_verifier import verify_signature
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from scripts.issuing import Identity, plain_name
 from tests.pki import DAY, NOON, Pki, key, name_of
 from tests.vector_files import vector_path
-from trust.certificates import (
+from trust.errors import MalformedMessage
+from trust.ids import ClientId, ServerId
+from trust.pki.certificates import (
     MAX_CERTIFICATE_BYTES,
     certificate_hash,
     check_path,
@@ -26,8 +28,6 @@ from trust.certificates import (
     ocsp_url,
     parse_certificate,
 )
-from trust.errors import MalformedMessage
-from trust.ids import ClientId, ServerId
 from trust.report import Outcome
 
 MEMBER = ClientId("TEST", "GOV", "1")

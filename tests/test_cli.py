@@ -11,8 +11,8 @@ import pytest
 from adapters.app import AdapterSettings
 from config.describe import describe_settings
 from scripts.cli import COMMANDS, main
-from trust.declaration import RegistryDeclaration
-from trust.registry_app import RegistrySettings
+from trust.registry.declaration import RegistryDeclaration
+from trust.registry.registry_app import RegistrySettings
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

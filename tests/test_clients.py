@@ -7,7 +7,7 @@ import pytest
 
 from catalog.services import ConnectionType, HostedClient
 from node.exchange.clients import TlsFacts, authenticate, tls_facts
-from node.exchange.tls import system_client, systems_listener
+from node.network.tls import system_client, systems_listener
 from tests.tls_certificates import identity, issue
 from trust.errors import UntrustedPeer
 from trust.ids import ClientId

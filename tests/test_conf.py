@@ -14,8 +14,8 @@ from scripts.conf import add_arguments, run
 from tests.pki import NOON
 from tests.published import Publisher
 from tests.vector_files import vector_path
-from trust.confdirectory import DirectoryEntry
-from trust.confpublish import build_anchor, build_shared_parameters
+from trust.configuration.confdirectory import DirectoryEntry
+from trust.configuration.confpublish import build_anchor, build_shared_parameters
 from trust.digests import SHA512_URI, digest
 from trust.globalconf import Anchor, AnchorSource
 

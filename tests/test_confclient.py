@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tests.pki import NOON
 from tests.published import VALIDITY, Publisher, stamp
 from tests.vector_files import vector_path
-from trust.confclient import ConfigurationClient
-from trust.confdirectory import Directory, DirectoryEntry
-from trust.conflocations import (
+from trust.configuration.confclient import ConfigurationClient
+from trust.configuration.confdirectory import Directory, DirectoryEntry
+from trust.configuration.conflocations import (
     AllowedFederations,
     Location,
     anchor_locations,
@@ -24,9 +24,14 @@ from trust.conflocations import (
     shared_locations,
     versioned_urls,
 )
-from trust.confparts import parse_anchor, parse_shared_parameters
-from trust.confpublish import build_shared_parameters
-from trust.confset import Generation, instance_folder, instance_of_folder, part_file_name
+from trust.configuration.confparts import parse_anchor, parse_shared_parameters
+from trust.configuration.confpublish import build_shared_parameters
+from trust.configuration.confset import (
+    Generation,
+    instance_folder,
+    instance_of_folder,
+    part_file_name,
+)
 from trust.digests import SHA512_URI, digest
 from trust.errors import EvidenceRejected, ExchangeError, GlobalConfOutdated, MalformedMessage
 from trust.globalconf import Anchor, AnchorSource, ConfigurationSource, GlobalConf

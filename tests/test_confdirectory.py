@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from tests.pki import NOON, Pki, key
 from tests.published import VALIDITY, Publisher
 from tests.vector_files import vector_path
-from trust.confdirectory import (
+from trust.configuration.confdirectory import (
     Directory,
     DirectoryEntry,
     build_directory,
     parse_directory,
     read_directory,
 )
-from trust.confparts import check_part, parse_anchor, parse_shared_parameters
+from trust.configuration.confparts import check_part, parse_anchor, parse_shared_parameters
+from trust.configuration.mimeparts import read_entity, read_value, split_parts
 from trust.digests import RSA_SHA512, SHA512_URI, SIGNATURE_ALGORITHMS, SignatureAlgorithm, digest
 from trust.errors import EvidenceRejected, ExchangeError, GlobalConfOutdated, MalformedMessage
-from trust.mimeparts import read_entity, read_value, split_parts
 
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 BEFORE_EXPIRY = datetime(2026, 5, 1, tzinfo=UTC)

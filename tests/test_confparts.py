@@ -16,8 +16,7 @@ from tests.pki import NOON, Pki
 from tests.published import Publisher
 from tests.vector_files import vector_path, vectors_folder
 from trust.base64text import encode_base64
-from trust.certificates import der
-from trust.confparts import (
+from trust.configuration.confparts import (
     anchor_fingerprint,
     check_part,
     parse_anchor,
@@ -27,7 +26,7 @@ from trust.confparts import (
     parse_private_parameters,
     parse_shared_parameters,
 )
-from trust.confpublish import (
+from trust.configuration.confpublish import (
     as_version,
     build_anchor,
     build_fetch_interval,
@@ -50,6 +49,7 @@ from trust.globalconf import (
     Subsystem,
 )
 from trust.ids import ClientId, GlobalGroupId
+from trust.pki.certificates import der
 
 TREES = [
     "cs_admin_int_test",

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tests.pki import NOON
 from tests.published import VALIDITY, Publisher, stamp
 from tests.vector_files import vector_path
-from trust.confclient import LONG_AGO
-from trust.confset import ConfigurationSet, Generation, Part, build_global_conf
-from trust.confstore import (
+from trust.configuration.confclient import LONG_AGO
+from trust.configuration.confset import ConfigurationSet, Generation, Part, build_global_conf
+from trust.configuration.confstore import (
     build_metadata,
     load_configuration,
     load_set,

@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.pki import NOON
 from tests.published import VALIDITY, Publisher
-from trust.confdirectory import DirectoryEntry
-from trust.confstore import load_set
-from trust.confupdater import ConfigurationUpdater, UpdaterSettings
+from trust.configuration.confdirectory import DirectoryEntry
+from trust.configuration.confstore import load_set
+from trust.configuration.confupdater import ConfigurationUpdater, UpdaterSettings
+from trust.configuration.fetch import Fetcher, FetchLimits
 from trust.digests import SHA512_URI, digest
 from trust.errors import NetworkFailure
-from trust.fetch import Fetcher, FetchLimits
 from trust.globalconf import Anchor
 
 MINUTE = timedelta(minutes=1)

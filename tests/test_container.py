@@ -24,16 +24,16 @@ from tests.containers import (
 from tests.pki import NOON, Pki
 from tests.signing import MESSAGE, SENDER, Signatory
 from tests.vector_files import vector_path
-from trust.asic import Container, build_container, parse_container
-from trust.confstore import load_configuration
-from trust.container import ContainerVerdict, unreadable, verify_container
+from trust.configuration.confstore import load_configuration
 from trust.digests import SHA256_URI, digest
 from trust.errors import MalformedMessage
+from trust.evidence.asic import Container, build_container, parse_container
+from trust.evidence.container import ContainerVerdict, unreadable, verify_container
+from trust.evidence.hashchain import PartDigest, build_hash_chains
+from trust.evidence.signature import build_signature
 from trust.globalconf import GlobalConf
-from trust.hashchain import PartDigest, build_hash_chains
 from trust.ids import ClientId
 from trust.report import Outcome
-from trust.signature import build_signature
 
 _CONTAINERS = "asic/src/tool/asic-verifier-cli/src/test/resources"
 _CONF = "asic/src/lib/globalconf-core/src/test/resources/globalconf_good2_v3"

@@ -18,8 +18,8 @@ from node.log.messagelog import MessageLog, RecordQuery
 from node.log.records import Side
 from node.log.settings import Beyond
 from tests.message_records import CLIENT, PROVIDER, body_of, message_log, quick, sample_record
-from trust.asic import parse_container
 from trust.errors import StorageError
+from trust.evidence.asic import parse_container
 from trust.ids import ClientId
 from trust.settings import ByteSize
 

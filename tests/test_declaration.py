@@ -9,10 +9,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from config.describe import describe_settings
 from config.settings import load_settings
 from tests.example_registry import example_records
-from trust.declaration import RegistryDeclaration
-from trust.declaration_files import declaration_problems, load_records
 from trust.errors import ConfigurationError
-from trust.records import RegistryRecords
+from trust.registry.declaration import RegistryDeclaration
+from trust.registry.declaration_files import declaration_problems, load_records
+from trust.registry.records import RegistryRecords
 
 DECLARATION = """
 instance = "TEST"

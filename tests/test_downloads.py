@@ -24,9 +24,9 @@ from tests.instance import (
     rest_service,
     utc_now,
 )
-from trust.asic import parse_container
-from trust.confstore import load_configuration
-from trust.container import verify_container
+from trust.configuration.confstore import load_configuration
+from trust.evidence.asic import parse_container
+from trust.evidence.container import verify_container
 from trust.report import Outcome
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

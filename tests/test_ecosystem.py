@@ -39,9 +39,9 @@ from scripts.ecosystem.story import Story
 from scripts.ecosystem.system import container_path, fault_key
 from scripts.people import people
 from scripts.sandbox import commands
-from trust.declaration import RegistryDeclaration
 from trust.errors import StorageError
-from trust.registry_app import RegistrySettings
+from trust.registry.declaration import RegistryDeclaration
+from trust.registry.registry_app import RegistrySettings
 
 # Choosing ports takes each of them for a moment, which would disturb a sandbox that starts.
 pytestmark = pytest.mark.xdist_group("sandbox")

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from catalog.services import AccessRight, ConnectionType, HostedClient, LocalGroup
-from node.exchange.tls import TlsIdentity, system_client
+from node.network.tls import TlsIdentity, system_client
 from scripts.postgres import PostgresServer
 from tests.drafts import split_parts
 from tests.instance import (
@@ -28,11 +28,11 @@ from tests.raw_http import RawMessage, read_message
 from tests.scene import System, call, records, unexpected
 from tests.simulator import LivePki, RogueConsumer, RogueProvider, exchange_id_of
 from tests.tls_certificates import Issued, identity, issue
-from trust.hashchain import PartDigest
+from trust.evidence.hashchain import PartDigest
+from trust.evidence.signature import SignedMessage
+from trust.evidence.signature_verifier import verify_signature
 from trust.ids import ClientId, GlobalGroupId, LocalGroupId, ServerId
 from trust.report import Outcome
-from trust.signature import SignedMessage
-from trust.signature_verifier import verify_signature
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
-from node.exchange.outbound import Timeouts
+from node.network.outbound import Timeouts
 from scripts.issuing import Identity
 from scripts.postgres import PostgresServer
 from tests.consumer_stage import NUMBERS, Stage, consumer_stage
@@ -26,9 +26,9 @@ from tests.instance import PROVIDER
 from tests.raw_http import read_message
 from tests.scene import CLIENT, PATH, call, records, unexpected
 from tests.simulator import Asked, good_answer, ocsp_http
-from trust.certificates import certificate_hash
 from trust.ids import ServerId
-from trust.ocsp import CertificateStatus
+from trust.pki.certificates import certificate_hash
+from trust.pki.ocsp import CertificateStatus
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

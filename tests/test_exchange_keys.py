@@ -27,11 +27,11 @@ from tests.simulator import (
     fault_code,
     tls_identity,
 )
-from trust.hashchain import PartDigest
-from trust.ocsp import CertificateStatus
+from trust.evidence.hashchain import PartDigest
+from trust.evidence.signature import SignedMessage, parse_signature
+from trust.evidence.signature_verifier import verify_signature
+from trust.pki.ocsp import CertificateStatus
 from trust.report import Outcome
-from trust.signature import SignedMessage, parse_signature
-from trust.signature_verifier import verify_signature
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.sandbox]
 

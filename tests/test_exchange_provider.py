@@ -33,7 +33,7 @@ from tests.provider_stage import OTHER_CLIENT, Stage, provider_stage
 from tests.scene import PATH, records, unexpected
 from tests.simulator import LivePki, exchange_id_of, fault_code, tls_identity
 from trust.ids import ServerId
-from trust.ocsp import CertificateStatus
+from trust.pki.ocsp import CertificateStatus
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

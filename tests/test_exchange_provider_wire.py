@@ -13,7 +13,7 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
-from node.exchange.tls import peer_client
+from node.network.tls import peer_client
 from scripts.postgres import PostgresServer
 from tests.defects import GROUP, Defect, envelope, lines, parts, retyped
 from tests.drafts import OCSP, REQUEST, SIGNATURE, Part, split_parts

@@ -18,8 +18,8 @@ import pytest
 import pytest_asyncio
 
 from catalog.services import AccessRight, ConnectionType, HostedClient
-from node.exchange.spool import Spool
 from node.log.settings import MessageLogSettings
+from node.spool import Spool
 from scripts.postgres import PostgresServer
 from tests.database_proxy import COMMIT, Cut, DatabaseProxy, database_proxy
 from tests.drafts import SIGNATURE

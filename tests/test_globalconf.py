@@ -5,9 +5,9 @@ from datetime import timedelta
 from functools import cache
 
 from tests.pki import NOON, Pki
-from trust.certificates import der
 from trust.globalconf import GlobalConf, InstanceConf, no_expiry
 from trust.ids import ClientId, GlobalGroupId, ServerId
+from trust.pki.certificates import der
 
 OWN = ClientId("TEST", "GOV", "1")
 PORTAL = ClientId("TEST", "GOV", "1", "portal")

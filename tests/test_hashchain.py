@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.vector_files import vector_path
 from trust.digests import SHA256_URI, SHA384_URI, SHA512_URI, sha512
 from trust.errors import EvidenceRejected
-from trust.hashchain import (
+from trust.evidence.hashchain import (
     MAX_STEPS,
     HashChains,
     HashChainVerdict,

@@ -9,14 +9,14 @@ from cryptography import x509
 
 from scripts.issuing import Identity
 from tests.pki import DAY, NOON, Pki
-from trust.certificates import der
 from trust.errors import CannotSign, ExchangeError
 from trust.globalconf import GlobalConf
-from trust.identities import choose_auth_identity, choose_sign_identity
 from trust.ids import ClientId, ServerId
-from trust.keys import KeyUse
-from trust.keystore import KeyEntry
-from trust.ocsp import CertificateStatus
+from trust.pki.certificates import der
+from trust.pki.identities import choose_auth_identity, choose_sign_identity
+from trust.pki.keys import KeyUse
+from trust.pki.keystore import KeyEntry
+from trust.pki.ocsp import CertificateStatus
 
 MEMBER = ClientId("TEST", "GOV", "1")
 SERVER = ServerId(MEMBER, "SS1")

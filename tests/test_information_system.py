@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.services import Service, ServiceType
-from node.exchange.body import SpooledBody
-from node.exchange.information_system import InformationSystem
-from node.exchange.service_address import ServiceAddress
-from node.exchange.tls import systems_listener
+from node.body import SpooledBody
 from node.messages.rest import RestRequestHead
+from node.network.information_system import InformationSystem
+from node.network.service_address import ServiceAddress
+from node.network.tls import systems_listener
 from tests.scripted_server import OK, Scripted, answering, serving
 from tests.tls_certificates import identity, issue
 from trust.errors import ExchangeError, UntrustedPeer

@@ -9,8 +9,8 @@ import pytest
 from tests.containers import batch_stamped, plain, stamped, with_bodies
 from tests.pki import Pki
 from tests.signing import Signatory
-from trust.asic import Container, build_container
-from trust.keys import KeyType
+from trust.evidence.asic import Container, build_container
+from trust.pki.keys import KeyType
 
 _JUDGE = Path(__file__).parent / "judges" / "VerifyContainer.java"
 _KINDS: tuple[KeyType, ...] = ("p256", "rsa2048")

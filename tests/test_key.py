@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from scripts.authority import TestAuthority
 from scripts.cli import main
 from tests.pki import Pki
-from trust import profiles
-from trust.confpublish import build_private_parameters, build_shared_parameters
-from trust.confset import ConfigurationSet, Part
-from trust.confstore import save_set
+from trust.configuration.confpublish import build_private_parameters, build_shared_parameters
+from trust.configuration.confset import ConfigurationSet, Part
+from trust.configuration.confstore import save_set
 from trust.globalconf import ApprovedCa, AuthorityCertificate
+from trust.pki import profiles
 
 
 class Desk:

@@ -13,8 +13,8 @@ from tests.pki import Pki, key, name_of
 from trust.digests import ECDSA_SHA512, RSA_SHA512
 from trust.errors import MalformedMessage
 from trust.ids import ClientId
-from trust.keys import KEY_TYPES, KeyType, KeyUse, SoftwareKey, build_csr
-from trust.subjects import SubjectProposal
+from trust.pki.keys import KEY_TYPES, KeyType, KeyUse, SoftwareKey, build_csr
+from trust.pki.subjects import SubjectProposal
 
 
 def _verify(holder: SoftwareKey, signature: bytes, data: bytes) -> None:

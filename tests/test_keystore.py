@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from scripts.issuing import CertificateOrder, Use, issue
 from tests.pki import DAY, NOON, Pki, name_of
-from trust import profiles
 from trust.errors import EvidenceRejected, GlobalConfOutdated, MalformedMessage, StorageError
 from trust.ids import ClientId, ServerId
-from trust.keys import KeyUse
-from trust.keystore import KeyEntry, KeyStore
-from trust.subjects import Applicant, subject_for_auth, subject_for_sign
+from trust.pki import profiles
+from trust.pki.keys import KeyUse
+from trust.pki.keystore import KeyEntry, KeyStore
+from trust.pki.subjects import Applicant, subject_for_auth, subject_for_sign
 
 MEMBER = ClientId("TEST", "GOV", "1")
 PASSWORD = b"correct horse"

@@ -17,11 +17,11 @@ from scripts.stamping import encode
 from tests.pki import DAY, NOON, Pki, name_of
 from tests.vector_files import vector_path
 from trust.asn1 import SEQUENCE, parse_element
-from trust.certificates import parse_certificate
 from trust.errors import MalformedMessage
 from trust.globalconf import ApprovedCa, AuthorityCertificate, GlobalConf, OcspResponder
 from trust.ids import ClientId
-from trust.ocsp import (
+from trust.pki.certificates import parse_certificate
+from trust.pki.ocsp import (
     MAX_RESPONSE_BYTES,
     CertificateStatus,
     build_ocsp_request,

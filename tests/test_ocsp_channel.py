@@ -9,13 +9,13 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.exchange.ocsp_channel import (
+from node.network.ocsp_channel import (
     build_ocsp_answer,
     fetch_ocsp_responses,
     ocsp_target,
     parse_ocsp_answer,
 )
-from node.exchange.ocsp_responder import OcspResponder
+from node.network.ocsp_responder import OcspResponder
 from trust.errors import MalformedMessage, NetworkFailure, UntrustedPeer
 
 

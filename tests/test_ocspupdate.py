@@ -15,16 +15,16 @@ from cryptography.x509 import ocsp
 
 from scripts.issuing import Identity
 from tests.pki import DAY, NOON, Pki
-from trust.certificates import certificate_hash
 from trust.errors import MalformedMessage, NetworkFailure, StorageError
 from trust.globalconf import ApprovedCa, AuthorityCertificate, GlobalConf, OcspResponder
 from trust.ids import ClientId, ServerId
-from trust.keys import KeyUse
-from trust.keystore import KeyEntry
-from trust.ocsp import CertificateStatus
-from trust.ocspcache import OcspCache
-from trust.ocspupdate import OcspUpdater, expiries, own_certificates, responder_urls
-from trust.post import post
+from trust.pki.certificates import certificate_hash
+from trust.pki.keys import KeyUse
+from trust.pki.keystore import KeyEntry
+from trust.pki.ocsp import CertificateStatus
+from trust.pki.ocspcache import OcspCache
+from trust.pki.ocspupdate import OcspUpdater, expiries, own_certificates, responder_urls
+from trust.pki.post import post
 
 MEMBER = ClientId("TEST", "GOV", "1")
 SERVER = ServerId(MEMBER, "SS1")
@@ -255,7 +255,7 @@ async def test_a_full_disk_is_a_problem_and_no_crash(
     def full(_path: Path, _data: bytes) -> None:
         raise StorageError("No space left on device")
 
-    monkeypatch.setattr("trust.ocspcache.write_file", full)
+    monkeypatch.setattr("trust.pki.ocspcache.write_file", full)
     updater = _updater(cache, Responder(_answer([_SIGNER])))
     assert not await updater.update()
     assert "No space left" in updater.problems[_SIGNER.certificate]

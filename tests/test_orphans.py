@@ -22,7 +22,7 @@ from tests.database_fixtures import quick_folder
 from tests.pki import Pki
 from tests.real_nodes import skip_without_postgres
 from tests.test_sandbox import left_over, printed_commands, started, until_nothing_is_left
-from trust.confpublish import build_anchor
+from trust.configuration.confpublish import build_anchor
 from trust.globalconf import Anchor, AnchorSource
 
 SOAK = "SACBE_SOAK" in os.environ

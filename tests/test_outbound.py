@@ -11,17 +11,17 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.exchange.answer import Answer, Limits
-from node.exchange.http_head import OutboundRequest, build_request_head
-from node.exchange.outbound import HttpConnection, Timeouts
-from node.exchange.pool import (
+from node.network.answer import Answer, Limits
+from node.network.http_head import OutboundRequest, build_request_head
+from node.network.outbound import HttpConnection, Timeouts
+from node.network.pool import (
     ConnectionPool,
     Destination,
     PoolSettings,
     TlsHandshakeFailed,
     open_connection,
 )
-from node.exchange.tls import peer_client, peers_listener
+from node.network.tls import peer_client, peers_listener
 from tests.scripted_server import OK, Scripted, answering, serving
 from tests.tls_certificates import identity, issue
 from trust.errors import CannotSign, ExchangeError, MalformedMessage, NetworkFailure

@@ -10,18 +10,18 @@ from datetime import datetime, timedelta
 import pytest
 from aiohttp import web
 
-from node.exchange.ocsp_responder import OcspResponder
-from node.exchange.peers import PeerAddress, PeerRoutes, Peers
-from node.exchange.tls import TlsIdentity, peers_listener
+from node.network.ocsp_responder import OcspResponder
+from node.network.peers import PeerAddress, PeerRoutes, Peers
+from node.network.tls import TlsIdentity, peers_listener
 from scripts.issuing import Identity
 from tests.pki import NOON, Pki
 from tests.scripted_server import OK, Scripted, answering, serving
-from trust.certificates import certificate_hash
 from trust.errors import ExchangeError, NetworkFailure, UntrustedPeer
 from trust.globalconf import GlobalConf, Server
-from trust.identities import AuthIdentity
 from trust.ids import ClientId, ServerId, ServiceId
-from trust.ocsp import CertificateStatus
+from trust.pki.certificates import certificate_hash
+from trust.pki.identities import AuthIdentity
+from trust.pki.ocsp import CertificateStatus
 
 CONSUMER = ClientId("TEST", "GOV", "2")
 OWNER = ClientId("TEST", "GOV", "1")

@@ -7,12 +7,12 @@ from cryptography.x509.oid import NameOID
 from scripts.issuing import CertificateOrder, issue
 from tests.pki import DAY, NOON, Pki, key, name_of
 from tests.vector_files import vector_path
-from trust import profiles
-from trust.certificates import parse_certificate
 from trust.errors import EvidenceRejected, MalformedMessage
 from trust.ids import ClientId, ServerId
-from trust.profiles import escape_value, member_of, profile_named
-from trust.subjects import Applicant, subject_for_auth, subject_for_sign
+from trust.pki import profiles
+from trust.pki.certificates import parse_certificate
+from trust.pki.profiles import escape_value, member_of, profile_named
+from trust.pki.subjects import Applicant, subject_for_auth, subject_for_sign
 
 _ISSUER = Pki().authority
 

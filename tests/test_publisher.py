@@ -24,9 +24,8 @@ from tests.example_registry import (
     example_records,
 )
 from tests.pki import NOON
-from trust.confdirectory import Directory, read_directory
-from trust.configuration_keys import ConfigurationKeys, KeyFolder, KeyRefused, anchor_of, sources_of
-from trust.confparts import (
+from trust.configuration.confdirectory import Directory, read_directory
+from trust.configuration.confparts import (
     PRIVATE_PARAMETERS_ID,
     SHARED_PARAMETERS_ID,
     anchor_fingerprint,
@@ -34,18 +33,25 @@ from trust.confparts import (
     parse_private_parameters,
     parse_shared_parameters,
 )
-from trust.confpublish import build_anchor
+from trust.configuration.confpublish import build_anchor
 from trust.database import Pool, migrate, open_pool
 from trust.errors import EvidenceRejected, StorageError
 from trust.globalconf import SharedParameters
 from trust.ids import GlobalGroupId
-from trust.publication import SOURCES, PublicationFailed, Source, build_parts
-from trust.publisher import Publisher, PublishingSettings
-from trust.publisher_web import build_app, requested_version
-from trust.records import PartRecord, RegistryRecords
-from trust.registry import Registry
+from trust.registry.configuration_keys import (
+    ConfigurationKeys,
+    KeyFolder,
+    KeyRefused,
+    anchor_of,
+    sources_of,
+)
+from trust.registry.publication import SOURCES, PublicationFailed, Source, build_parts
+from trust.registry.publisher import Publisher, PublishingSettings
+from trust.registry.publisher_web import build_app, requested_version
+from trust.registry.records import PartRecord, RegistryRecords
+from trust.registry.registry import Registry
 
-MIGRATIONS = Path(__file__).parents[1] / "trust" / "migrations"
+MIGRATIONS = Path(__file__).parents[1] / "trust" / "registry" / "migrations"
 ALL_VERSIONS = PublishingSettings(minimum_version=2)
 PASSWORD = b"open sesame"
 

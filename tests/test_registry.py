@@ -24,9 +24,9 @@ from tests.pki import NOON
 from trust.database import Pool, migrate, open_pool
 from trust.errors import ConfigurationError, StorageError
 from trust.ids import ClientId, ServerId
-from trust.record_changes import difference, facts_of, records_digest
-from trust.record_rules import record_problems
-from trust.records import (
+from trust.registry.record_changes import difference, facts_of, records_digest
+from trust.registry.record_rules import record_problems
+from trust.registry.records import (
     FederationRecord,
     HostedRecord,
     MemberClassRecord,
@@ -36,9 +36,9 @@ from trust.records import (
     ServerRecord,
     SubsystemRecord,
 )
-from trust.registry import Registry
+from trust.registry.registry import Registry
 
-MIGRATIONS = Path(__file__).parents[1] / "trust" / "migrations"
+MIGRATIONS = Path(__file__).parents[1] / "trust" / "registry" / "migrations"
 
 
 @pytest_asyncio.fixture

@@ -13,19 +13,19 @@ from aiohttp.test_utils import unused_port
 from config.describe import describe_settings
 from config.settings import load_settings
 from tests.example_registry import FIRST, OPERATOR, PERSONS, PORTAL, SECOND, example_records
-from trust.confclient import ConfigurationClient
-from trust.configuration_keys import anchor_of
-from trust.conflocations import Location
-from trust.confparts import parse_anchor
-from trust.confpublish import build_anchor
-from trust.confupdater import ConfigurationUpdater, UpdaterSettings
+from trust.configuration.confclient import ConfigurationClient
+from trust.configuration.conflocations import Location
+from trust.configuration.confparts import parse_anchor
+from trust.configuration.confpublish import build_anchor
+from trust.configuration.confupdater import ConfigurationUpdater, UpdaterSettings
+from trust.configuration.fetch import Fetcher
 from trust.errors import ConfigurationError
-from trust.fetch import Fetcher
 from trust.globalconf import Anchor
 from trust.ids import GlobalGroupId
-from trust.publication import SOURCES
-from trust.publisher import Publisher, PublishingSettings
-from trust.registry_app import (
+from trust.registry.configuration_keys import anchor_of
+from trust.registry.publication import SOURCES
+from trust.registry.publisher import Publisher, PublishingSettings
+from trust.registry.registry_app import (
     RegistryDatabaseSettings,
     RegistryKeysSettings,
     RegistryListenSettings,

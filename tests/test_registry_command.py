@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from trust.confparts import anchor_fingerprint, parse_anchor
+from trust.configuration.confparts import anchor_fingerprint, parse_anchor
 
 pytestmark = pytest.mark.database
 ROOT = Path(__file__).parents[1]

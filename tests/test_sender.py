@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.vector_files import vector_path
 from trust.errors import MalformedMessage
+from trust.evidence.sender import sender_of
 from trust.ids import ClientId
-from trust.sender import sender_of
 
 CONSUMER = ClientId("EX", "GOV", "1", "portal")
 PROVIDER = ClientId("EX", "COM", "2", "registry")

@@ -20,12 +20,12 @@ from tests.signing import MESSAGE, PARTS, Signatory, digests
 from tests.vector_files import vector_path
 from trust.digests import SHA512_URI
 from trust.errors import CannotSign, EvidenceRejected
-from trust.hashchain import PartDigest
+from trust.evidence.hashchain import PartDigest
+from trust.evidence.signature import build_signature, parse_signature
+from trust.evidence.signature_verifier import verify_content
+from trust.evidence.xades_form import Form
+from trust.evidence.xades_properties import embedded_certificates
 from trust.names import build_name
-from trust.signature import build_signature, parse_signature
-from trust.signature_verifier import verify_content
-from trust.xades_form import Form
-from trust.xades_properties import embedded_certificates
 
 DS = "{http://www.w3.org/2000/09/xmldsig#}"
 XADES = "{http://uri.etsi.org/01903/v1.3.2#}"

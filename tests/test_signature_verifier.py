@@ -19,8 +19,7 @@ from scripts.issuing import Identity
 from tests.pki import NOON, Pki
 from tests.signing import MESSAGE, PARTS, SENDER, Signatory, digests
 from tests.vector_files import vector_path
-from trust import profiles
-from trust.confparts import parse_shared_parameters
+from trust.configuration.confparts import parse_shared_parameters
 from trust.digests import (
     SHA256_URI,
     SHA384_URI,
@@ -30,6 +29,10 @@ from trust.digests import (
     sha512,
 )
 from trust.errors import EvidenceRejected
+from trust.evidence.hashchain import SIGNATURE_CHAIN_RESULT_NAME, PartDigest, build_hash_chains
+from trust.evidence.signature import SignedMessage, SigningKey, build_signature, parse_signature
+from trust.evidence.signature_verifier import NOT_APPROVED, verify_content, verify_signature
+from trust.evidence.xades_form import Form
 from trust.globalconf import (
     ApprovedCa,
     AuthorityCertificate,
@@ -37,14 +40,11 @@ from trust.globalconf import (
     InstanceConf,
     SharedParameters,
 )
-from trust.hashchain import SIGNATURE_CHAIN_RESULT_NAME, PartDigest, build_hash_chains
 from trust.ids import ClientId, ServerId
-from trust.keys import SoftwareKey
-from trust.ocsp import CertificateStatus, cert_id_of, parse_ocsp_response
+from trust.pki import profiles
+from trust.pki.keys import SoftwareKey
+from trust.pki.ocsp import CertificateStatus, cert_id_of, parse_ocsp_response
 from trust.report import Outcome, VerificationReport
-from trust.signature import SignedMessage, SigningKey, build_signature, parse_signature
-from trust.signature_verifier import NOT_APPROVED, verify_content, verify_signature
-from trust.xades_form import Form
 
 EVERY_STEP = [
     "signature_form",

@@ -31,22 +31,22 @@ from scripts.stamping import (
 )
 from scripts.testca import running
 from tests.pki import NOON, Pki, key, name_of
-from trust import profiles
 from trust.asn1 import INTEGER, OBJECT_IDENTIFIER, parse_element, parse_integer, parse_oid
-from trust.certificates import (
+from trust.errors import EvidenceRejected, StorageError
+from trust.ids import ClientId
+from trust.pki import profiles
+from trust.pki.certificates import (
     describe,
     is_auth_certificate,
     is_sign_certificate,
     ocsp_url,
     parse_certificate,
 )
-from trust.errors import EvidenceRejected, StorageError
-from trust.ids import ClientId
-from trust.keys import KeyUse, build_csr
-from trust.ocsp import CertificateStatus, build_ocsp_request, response_facts
-from trust.post import post
-from trust.profiles import member_of
-from trust.subjects import SubjectProposal
+from trust.pki.keys import KeyUse, build_csr
+from trust.pki.ocsp import CertificateStatus, build_ocsp_request, response_facts
+from trust.pki.post import post
+from trust.pki.profiles import member_of
+from trust.pki.subjects import SubjectProposal
 
 OPENSSL = shutil.which("openssl")
 needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")

@@ -18,10 +18,10 @@ from scripts.stamping import encode_integer
 from tests.pki import NOON, Pki
 from tests.vector_files import vector_path
 from trust.asn1 import NotAsn1
-from trust.confparts import parse_shared_parameters
-from trust.keys import KeyType
+from trust.configuration.confparts import parse_shared_parameters
+from trust.evidence.timestamps import TimestampVerdict, check_timestamp, parse_timestamp
+from trust.pki.keys import KeyType
 from trust.report import Outcome
-from trust.timestamps import TimestampVerdict, check_timestamp, parse_timestamp
 
 _TOKENS = "asic/src/lib/globalconf-impl/src/test/timestamps"
 _CONFS = "asic/src/lib/globalconf-core/src/test/resources/globalconf_good_v2"

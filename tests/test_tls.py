@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from node.exchange.openssl import OpenSsl, OpenSslHidden, open_openssl
-from node.exchange.tls import (
+from node.network.openssl import OpenSsl, OpenSslHidden, open_openssl
+from node.network.tls import (
     TlsIdentity,
     TlsListener,
     peer_chain,

@@ -20,9 +20,9 @@ from tests.pki import NOON
 from tests.published import Publisher
 from tests.signing import MESSAGE, Signatory
 from tests.vector_files import vector_path
-from trust.asic import build_container
-from trust.confpublish import build_anchor, build_shared_parameters
-from trust.confstore import verification_zip
+from trust.configuration.confpublish import build_anchor, build_shared_parameters
+from trust.configuration.confstore import verification_zip
+from trust.evidence.asic import build_container
 from trust.globalconf import GlobalConf
 
 _CONTAINERS = "asic/src/tool/asic-verifier-cli/src/test/resources"

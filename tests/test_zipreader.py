@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trust.errors import MalformedMessage
-from trust.zipreader import (
+from trust.evidence.zipreader import (
     CONTAINER_COMMENT,
     MAX_ENTRIES,
     BrokenZip,
@@ -21,7 +21,7 @@ from trust.zipreader import (
     Unpacking,
     read_entries,
 )
-from trust.zipwriters import find_oddities
+from trust.evidence.zipwriters import find_oddities
 
 FILES = {"one.xml": b"<one/>" * 40, "two.xml": b"<two/>" * 30, "META-INF/three": b"3" * 50}
 

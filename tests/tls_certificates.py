@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from node.exchange.tls import TlsIdentity
+from node.network.tls import TlsIdentity
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 

@@ -2,7 +2,7 @@
 
 `GlobalConf` is what an exchange sees: the own instance and the federated ones, each with its
 members, servers, trust services and groups, indexed for the questions that nodes ask. It is built
-from bytes by `trust.confparts` and replaced whole by `trust.confclient`.
+from bytes and replaced whole by `trust.configuration`.
 
 Source: trust.md 6.3; X-Road 7.8 SharedParametersCache.java, GlobalConfImpl.java.
 """
@@ -64,7 +64,7 @@ class ApprovedCa:
     authentication_only: bool
     top: AuthorityCertificate
     intermediates: tuple[AuthorityCertificate, ...]
-    profile: str  # `certificateProfileInfo`, a full Java class name: the key of trust.profiles
+    profile: str  # `certificateProfileInfo`, a full Java class name: the key of trust.pki.profiles
     default_csr_format: str | None = None
     acme: AcmeServer | None = None
 

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from trust.authentication import verify_consumer_certificate
-from trust.certificates import parse_certificate
 from trust.errors import EvidenceRejected, MalformedMessage, UntrustedPeer
 from trust.globalconf import GlobalConf, Server
 from trust.ids import ClientId
-from trust.ocsp import parse_ocsp_response, usable_until
+from trust.pki.authentication import verify_consumer_certificate
+from trust.pki.certificates import parse_certificate
+from trust.pki.ocsp import parse_ocsp_response, usable_until
 
 _LIFETIME = timedelta(seconds=60)
 _CAPACITY = 512

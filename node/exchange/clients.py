@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from catalog.services import ConnectionType, HostedClient
-from trust.certificates import parse_certificate
 from trust.errors import MalformedMessage, UntrustedPeer
 from trust.ids import ClientId
+from trust.pki.certificates import parse_certificate
 
 
 @dataclass(frozen=True, slots=True)

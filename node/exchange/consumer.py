@@ -12,18 +12,16 @@ from datetime import timedelta
 
 from aiohttp import web
 
+from node.body import SpooledBody
 from node.exchange.account import Account
-from node.exchange.body import SpooledBody
 from node.exchange.clients import authenticate, tls_facts
 from node.exchange.evidence import Evidence
 from node.exchange.faults import failure_of, tell_system
-from node.exchange.peers import Peers, Reached
 from node.exchange.received import ReceivedMessage, receive
 from node.exchange.respond import origin_target, request_pieces, respond
 from node.exchange.sending import OutgoingMessage
 from node.exchange.signer import SignatureFiles, SignatureForm, sign_parts
 from node.exchange.snapshot import Snapshot, Snapshots
-from node.exchange.spool import Spool
 from node.log.records import Side as LogSide
 from node.messages import mediatype
 from node.messages.envelope import ResponseEnvelope, build_request_headers, check_hash_algorithm
@@ -32,7 +30,9 @@ from node.messages.fault import Dialect, Side
 from node.messages.rest import DROPPED_HEADERS, RestRequestHead, RestResponseHead, request_hash
 from node.messages.transport import Direction
 from node.messages.transport_reader import TransportReader
+from node.network.peers import Peers, Reached
 from node.operate.metrics import NodeMetrics
+from node.spool import Spool
 from trust.errors import (
     EvidenceRejected,
     ExchangeError,
@@ -40,9 +40,9 @@ from trust.errors import (
     NetworkFailure,
     UnknownMember,
 )
-from trust.hashchain import PartDigest
-from trust.identities import SignIdentity
+from trust.evidence.hashchain import PartDigest
 from trust.ids import ServerId
+from trust.pki.identities import SignIdentity
 
 _ANSWERED = (200, 500)  # with every other status it is no answer of a node
 _GROUP = "service_failed"

@@ -9,18 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from node.exchange.body import SpooledBody
+from node.body import SpooledBody
 from node.exchange.received import ReceivedMessage
 from node.exchange.signer import SignatureFiles, Signers
 from node.log.messagelog import MessageLog
 from node.log.records import LoggedBody, MessageRecord, Side
 from node.messages.rest import RestRequestHead
-from trust.certificate_verdicts import VerdictCache
 from trust.digests import sha512
 from trust.errors import EvidenceRejected
+from trust.evidence.certificate_verdicts import VerdictCache
+from trust.evidence.signature_verifier import judge_signer, verify_content
 from trust.globalconf import GlobalConf
 from trust.ids import ClientId
-from trust.signature_verifier import judge_signer, verify_content
 
 
 @dataclass(slots=True)

@@ -14,19 +14,16 @@ from aiohttp import web
 from catalog.access import decide
 from catalog.paths import ServicePath
 from catalog.services import Service
+from node.body import SpooledBody
 from node.exchange.account import Account
-from node.exchange.body import SpooledBody
 from node.exchange.callers import Caller, Callers
 from node.exchange.evidence import Evidence
 from node.exchange.faults import Failure, failure_of, tell_peer
-from node.exchange.information_system import InformationSystem, SystemAnswer
 from node.exchange.received import ReceivedMessage, receive
 from node.exchange.respond import ExactResponse, request_pieces
 from node.exchange.sending import OutgoingMessage, fault_in_place_of_signature
 from node.exchange.signer import SignatureFiles, SignatureForm, sign_parts
 from node.exchange.snapshot import Snapshot, Snapshots
-from node.exchange.spool import Spool
-from node.exchange.tls import peer_chain
 from node.log.records import Side as LogSide
 from node.messages import mediatype
 from node.messages.envelope import (
@@ -41,7 +38,10 @@ from node.messages.rest import RestRequestHead, RestResponseHead, request_hash
 from node.messages.transport import Direction
 from node.messages.transport_reader import TransportReader
 from node.messages.version import Version, check_version
+from node.network.information_system import InformationSystem, SystemAnswer
+from node.network.tls import peer_chain
 from node.operate.metrics import NodeMetrics
+from node.spool import Spool
 from trust.errors import (
     ExchangeError,
     LoggingFailed,
@@ -50,9 +50,9 @@ from trust.errors import (
     UntrustedPeer,
     WrongServiceType,
 )
-from trust.hashchain import PartDigest
-from trust.identities import SignIdentity
+from trust.evidence.hashchain import PartDigest
 from trust.ids import ServerId
+from trust.pki.identities import SignIdentity
 
 _GROUP = "service_failed"
 _REFERENCES_SINCE = Version(7, 6, 0)

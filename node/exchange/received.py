@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from node.exchange.body import SpooledBody
+from node.body import SpooledBody
 from node.messages.fault import Fault
 from node.messages.transport import (
     BodyChunk,
@@ -22,8 +22,8 @@ from node.messages.transport import (
 )
 from node.messages.transport_reader import TransportReader
 from trust.digests import sha512
-from trust.hashchain import PartDigest
-from trust.signature import SignedMessage
+from trust.evidence.hashchain import PartDigest
+from trust.evidence.signature import SignedMessage
 
 MESSAGE_PART = "/message.xml"
 BODY_PART = "/attachment1"

@@ -7,14 +7,14 @@ the log made to hold everything; only then the signature part is given out. Sour
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from node.exchange.body import SpooledBody
+from node.body import SpooledBody
 from node.exchange.received import BODY_PART, MESSAGE_PART
 from node.exchange.signer import SignatureFiles
 from node.messages import mediatype
 from node.messages.fault import FAULT_PART_CONTENT_TYPE
 from node.messages.multipart import MultipartWriter, new_boundary
 from trust.digests import sha512
-from trust.hashchain import PartDigest
+from trust.evidence.hashchain import PartDigest
 
 Sign = Callable[[Sequence[PartDigest]], SignatureFiles]
 Log = Callable[[SignatureFiles, SpooledBody | None], Awaitable[None]]

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from trust.digests import sha512
+from trust.evidence.hashchain import SIGNATURE_CHAIN_RESULT_NAME, PartDigest, build_hash_chains
+from trust.evidence.signature import build_signature
 from trust.globalconf import GlobalConf
-from trust.hashchain import SIGNATURE_CHAIN_RESULT_NAME, PartDigest, build_hash_chains
-from trust.identities import CachedOcsp, SignIdentity, choose_sign_identity
 from trust.ids import ClientId
-from trust.keystore import KeyEntry
-from trust.signature import build_signature
+from trust.pki.identities import CachedOcsp, SignIdentity, choose_sign_identity
+from trust.pki.keystore import KeyEntry
 
 _LIFETIME = timedelta(seconds=10)
 

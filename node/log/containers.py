@@ -16,9 +16,9 @@ from typing import BinaryIO, cast
 from node.log.messagelog import MessageLog
 from node.log.records import StoredRecord
 from node.log.search import Place, RecordQuery
-from trust.asic import Attachment, Container, container_name, form_encode, write_container
 from trust.digests import SHA512_URI
 from trust.errors import StorageError
+from trust.evidence.asic import Attachment, Container, container_name, form_encode, write_container
 from trust.ids import ClientId
 
 _BODY = "attachment1"

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from config.settings import load_settings
 from scripts.databases import read_dsn
-from trust.configuration_keys import anchor_of
-from trust.confpublish import build_anchor
-from trust.declaration import RegistryDeclaration
-from trust.declaration_files import declaration_problems, load_records
+from trust.configuration.confpublish import build_anchor
 from trust.errors import StorageError
-from trust.publication import SOURCES
-from trust.registry_app import RegistrySettings, open_registry
+from trust.registry.configuration_keys import anchor_of
+from trust.registry.declaration import RegistryDeclaration
+from trust.registry.declaration_files import declaration_problems, load_records
+from trust.registry.publication import SOURCES
+from trust.registry.registry_app import RegistrySettings, open_registry
 from trust.secrets import read_secret
 
 

@@ -8,15 +8,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from scripts.ecosystem.institutions import Institution
-from trust.confparts import parse_anchor
-from trust.confupdater import ConfigurationUpdater, UpdaterSettings
+from trust.configuration.confparts import parse_anchor
+from trust.configuration.confupdater import ConfigurationUpdater, UpdaterSettings
 from trust.errors import NetworkFailure
 from trust.globalconf import GlobalConf
-from trust.keyfiles import open_folder, read_file, write_file
-from trust.keys import KeyUse
-from trust.keystore import KeyEntry, KeyStore
-from trust.profiles import BASIC
-from trust.subjects import Applicant, SubjectProposal, subject_for_auth, subject_for_sign
+from trust.pki.keyfiles import open_folder, read_file, write_file
+from trust.pki.keys import KeyUse
+from trust.pki.keystore import KeyEntry, KeyStore
+from trust.pki.profiles import BASIC
+from trust.pki.subjects import Applicant, SubjectProposal, subject_for_auth, subject_for_sign
 
 USES: tuple[KeyUse, ...] = ("auth", "sign")
 

@@ -7,7 +7,7 @@ import asyncpg
 
 from scripts.people import fill_registry
 from scripts.postgres import PostgresServer
-from trust.keyfiles import read_file, write_file
+from trust.pki.keyfiles import read_file, write_file
 
 DATABASE = "persons"
 READER = "persons_reader"

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from trust.errors import StorageError
-from trust.keyfiles import open_folder
+from trust.pki.keyfiles import open_folder
 
 LOCAL = "127.0.0.1"
 CIVIL_ADDRESS = "127.0.0.11"  # peers of an instance all listen on the same ports,

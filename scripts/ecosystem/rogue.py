@@ -9,31 +9,36 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from node.exchange.answer import Limits
-from node.exchange.body import SpooledBody
-from node.exchange.http_head import OutboundRequest
-from node.exchange.outbound import Timeouts
-from node.exchange.pool import Destination, open_connection
+from node.body import SpooledBody
 from node.exchange.received import MESSAGE_PART, ReceivedMessage, receive
 from node.exchange.sending import OutgoingMessage
 from node.exchange.signer import SignatureFiles, SignatureForm, sign_parts
-from node.exchange.spool import Spool
-from node.exchange.tls import TlsIdentity, peer_client
 from node.messages import mediatype
 from node.messages.envelope import ResponseEnvelope, build_request_headers
 from node.messages.fault import Fault
 from node.messages.rest import RestRequestHead
 from node.messages.transport import Direction
 from node.messages.transport_reader import TransportReader
+from node.network.answer import Limits
+from node.network.http_head import OutboundRequest
+from node.network.outbound import Timeouts
+from node.network.pool import Destination, open_connection
+from node.network.tls import TlsIdentity, peer_client
+from node.spool import Spool
 from scripts.ecosystem.institutions import BENEFITS, INSTANCE, PEOPLE
 from trust.digests import sha512
+from trust.evidence.hashchain import PartDigest
 from trust.globalconf import GlobalConf
-from trust.hashchain import PartDigest
-from trust.identities import AuthIdentity, SignIdentity, choose_auth_identity, choose_sign_identity
 from trust.ids import ServerId
-from trust.keys import generate_key
-from trust.keystore import KeyStore
-from trust.ocspcache import OcspCache
+from trust.pki.identities import (
+    AuthIdentity,
+    SignIdentity,
+    choose_auth_identity,
+    choose_sign_identity,
+)
+from trust.pki.keys import generate_key
+from trust.pki.keystore import KeyStore
+from trust.pki.ocspcache import OcspCache
 
 _PATIENCE = timedelta(seconds=20)
 _BODY = 1 << 20

@@ -37,8 +37,8 @@ from scripts.ecosystem.places import LOCAL, Ports
 from scripts.ecosystem.processes import Child, ProcessFailed
 from scripts.node import apply_services, load_node_settings
 from scripts.postgres import PostgresServer
-from trust.keyfiles import open_folder, read_file, write_file
-from trust.keystore import KeyStore
+from trust.pki.keyfiles import open_folder, read_file, write_file
+from trust.pki.keystore import KeyStore
 from trust.secrets import read_secret
 
 _GLANCE = 0.2  # seconds between two looks at all processes

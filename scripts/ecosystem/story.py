@@ -25,13 +25,13 @@ from scripts.ecosystem.running import Ecosystem
 from scripts.ecosystem.system import InformationSystem, Reply, fault_key
 from scripts.people import Person, people
 from scripts.trustlist import load_trust_list
-from trust.asic import parse_container
-from trust.container import verify_container
 from trust.errors import SacbeError
+from trust.evidence.asic import parse_container
+from trust.evidence.container import verify_container
 from trust.globalconf import GlobalConf
 from trust.ids import ClientId
-from trust.keystore import KeyStore
-from trust.ocspcache import OcspCache
+from trust.pki.keystore import KeyStore
+from trust.pki.ocspcache import OcspCache
 from trust.report import Outcome as Judgement
 from trust.secrets import read_secret
 

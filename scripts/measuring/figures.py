@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scripts.measuring.stages import StageTimes
-from trust.keys import KeyType
+from trust.pki.keys import KeyType
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from scripts.issuing import CertificateOrder, Identity, issue, plain_name
 from scripts.postgres_process import BoundProcess, RunAs, Way
 from trust.errors import StorageError
-from trust.keyfiles import open_folder, write_file
-from trust.keys import KeyType, generate_key
+from trust.pki.keyfiles import open_folder, write_file
+from trust.pki.keys import KeyType, generate_key
 
 _LIFE = timedelta(days=1)
 _START = 10.0  # seconds until a hop must listen

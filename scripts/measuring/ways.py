@@ -27,9 +27,9 @@ from scripts.measuring.usage import cpu_seconds, resident_mb
 from scripts.node import apply_services, load_node_settings
 from trust.errors import NetworkFailure, StorageError
 from trust.ids import ServiceId
-from trust.keyfiles import open_folder, write_file
-from trust.keys import KeyType
-from trust.keystore import KeyStore
+from trust.pki.keyfiles import open_folder, write_file
+from trust.pki.keys import KeyType
+from trust.pki.keystore import KeyStore
 from trust.secrets import read_secret
 
 _MODULE = "scripts.measuring.load"

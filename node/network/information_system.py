@@ -1,0 +1,151 @@
+"""The provider's side calls the institution's own system and hands back what it answers.
+
+    async with systems.call(service, head, body) as answer:
+        answer.status, answer.reason, answer.headers
+        async for piece in answer.pieces(): …
+
+What the system gets is what the consumer sent, and what it answers is what the consumer gets: no
+redirect is followed, nothing is decompressed, no cookie kept, no header invented but `Host` and the
+framing. Nothing is retried, for nobody knows what a system has done before it broke off.
+
+Source: messages.md 5.3, 5.4, 8.3; errors.md 6; X-Road 7.8 CustomSSLSocketFactory.java.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from catalog.services import Service
+from node.body import SpooledBody
+from node.messages.rest import METHODS_WITH_BODY, RestRequestHead
+from node.network.answer import Answer, Limits
+from node.network.http_head import OutboundRequest
+from node.network.outbound import HttpConnection, Timeouts
+from node.network.pool import ConnectionPool, Destination, PoolSettings, open_connection
+from node.network.service_address import ServiceAddress
+from node.network.tls import TlsIdentity, system_client
+from trust.errors import ExchangeError, UntrustedPeer
+
+CONNECT_TIMEOUT = timedelta(seconds=30)
+_IDLE = timedelta(seconds=4)  # common servers close after 5
+_WITHOUT_ENTITY = (204, 304)
+
+
+class SystemAnswer:
+    """What the institution's system answers; its body is read once, as it comes."""
+
+    __slots__ = ("_answer", "has_entity", "headers", "reason", "status")
+
+    def __init__(self, answer: Answer, method: str) -> None:
+        head = answer.head
+        self.status = head.status
+        self.reason = head.reason
+        self.headers = head.raw_headers
+        # an entity of no bytes is one, too (transport.md 6)
+        self.has_entity = method != "HEAD" and head.status not in _WITHOUT_ENTITY
+        self._answer = answer
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The body; raises NetworkFailure when it breaks off or stalls."""
+        return self._answer.pieces()
+
+
+class InformationSystem:
+    """Calls the services of this institution's systems, over connections that are kept a while.
+
+    Args:
+        identity: the node's internal TLS certificate, offered to every system by HTTPS; None for
+            none.
+    """
+
+    def __init__(self, identity: Callable[[], TlsIdentity | None]) -> None:
+        self._identity = identity
+        self._limits = Limits()
+        self._pool = ConnectionPool(PoolSettings(idle=_IDLE, limits=self._limits))
+        self._shown: TlsIdentity | None = None
+        self._context: ssl.SSLContext | None = None
+
+    @property
+    def idle(self) -> int:
+        """Connections that wait for work."""
+        return self._pool.idle
+
+    @property
+    def in_use(self) -> int:
+        """Connections at work or being opened."""
+        return self._pool.in_use
+
+    @asynccontextmanager
+    async def call(
+        self, service: Service, head: RestRequestHead, body: SpooledBody | None
+    ) -> AsyncIterator[SystemAnswer]:
+        """Send a verified request to its service; any status is an answer.
+
+        Raises ExchangeError (`service_missing_url`, `service_malformed_url`), UntrustedPeer,
+        NetworkFailure.
+        """
+        if not service.url:
+            raise ExchangeError(
+                f"Service address not specified for '{service.id}'", "service_missing_url"
+            )
+        address = ServiceAddress.parse(service.url)
+        destination = Destination(
+            address.host, address.port, self._client_context() if address.encrypted else None
+        )
+        pinned = _pinned(service) if address.encrypted else None
+        request = _request(address, head, body)
+        timeouts = Timeouts(connect=CONNECT_TIMEOUT, read=service.timeout)
+
+        async def judge(connection: HttpConnection) -> None:
+            _check_certificate(connection, pinned)
+
+        async def open_it() -> HttpConnection:
+            return await open_connection(destination, self._limits, CONNECT_TIMEOUT, judge)
+
+        exchange = await self._pool.exchange((destination, pinned), open_it, request, timeouts)
+        async with exchange as answer:
+            yield SystemAnswer(answer, head.method)
+
+    async def close(self) -> None:
+        """Close what is idle; calls under way end first and then close theirs."""
+        await self._pool.close()
+
+    def _client_context(self) -> ssl.SSLContext:
+        identity = self._identity()
+        if self._context is None or identity != self._shown:
+            self._context = system_client(identity)
+            self._shown = identity
+        return self._context
+
+
+def _pinned(service: Service) -> tuple[bytes, ...] | None:
+    """The certificates of which the system must show one; None when it may show any."""
+    if not service.verify_tls:
+        return None
+    if not service.certificates:
+        raise UntrustedPeer(f"Client '{service.id.provider}' has no IS certificates")
+    return service.certificates
+
+
+def _check_certificate(connection: HttpConnection, pinned: tuple[bytes, ...] | None) -> None:
+    if pinned is None:
+        return
+    shown = connection.tls.getpeercert(binary_form=True) if connection.tls else None
+    if shown not in pinned:
+        raise UntrustedPeer("IS certificate is not trusted")
+
+
+def _request(
+    address: ServiceAddress, head: RestRequestHead, body: SpooledBody | None
+) -> OutboundRequest:
+    target = address.target(head.service_path, head.query)
+    if body is None or head.method not in METHODS_WITH_BODY:
+        return OutboundRequest(head.method, target, address.host_header, head.headers)
+    if body.spooled:
+        stream, whole = body.pieces(), b""
+    else:
+        stream, whole = None, body.read_at(0, body.size)
+    return OutboundRequest(
+        head.method, target, address.host_header, head.headers, whole, stream, body.size
+    )
