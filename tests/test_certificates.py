@@ -250,3 +250,11 @@ def test_chains_signed_with_sha1_are_refused() -> None:
     )
     at = leaf.not_valid_before_utc + DAY
     assert check_path(leaf, (), root, at).outcome is Outcome.FAILED
+
+
+def test_a_certificate_is_described_with_words_for_what_its_profile_uses() -> None:
+    signer = Pki(NOON).sign(ClientId("TEST", "GOV", "1"))
+    said = describe(signer.certificate)
+    assert "serialNumber=1" in said
+    assert "businessCategory=GOV" in said
+    assert "2.5.4." not in said

@@ -14,7 +14,7 @@ from typing import Literal
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -98,9 +98,17 @@ def certificate_hash(certificate: x509.Certificate, name: Literal["sha1", "sha25
     return hashlib.new(name, der(certificate), usedforsecurity=False).digest()
 
 
+# of the attributes that X-Road's profiles use and RFC 4514 has no short names for
+_SPOKEN_NAMES = {
+    NameOID.SERIAL_NUMBER: "serialNumber",
+    NameOID.BUSINESS_CATEGORY: "businessCategory",
+    NameOID.ORGANIZATION_IDENTIFIER: "organizationIdentifier",
+}
+
+
 def describe(certificate: x509.Certificate) -> str:
     """Subject and serial number in one line, for people."""
-    subject = subject_name(certificate).rfc4514_string()
+    subject = subject_name(certificate).rfc4514_string(_SPOKEN_NAMES)
     return f"'{subject}' (serial number {certificate.serial_number})"
 
 
