@@ -102,14 +102,15 @@ class Consumer:
                 account.peer = str(peer.server.id)
                 account.clock.mark("connect")
                 outgoing = self._outgoing(head, body, kept, signer, peer, account)
-                with await self._ask(head, outgoing, peer, account) as received:
-                    account.request_bytes = kept.size
-                    hashed = request_hash(head.raw, None if body is None else kept.digest)
-                    response = self._judge(head, received, hashed, snapshot)
-                    account.clock.mark("verify")
-                    await self.evidence.keep_response(head, received, account.peer)
-                    account.clock.mark("log")
-                    return await _tell(request, response, received.body, account)
+                received = await self._ask(head, outgoing, peer, account)
+            with received:  # the peer's connection is free for the next exchange by now
+                account.request_bytes = kept.size
+                hashed = request_hash(head.raw, None if body is None else kept.digest)
+                response = self._judge(head, received, hashed, snapshot)
+                account.clock.mark("verify")
+                await self.evidence.keep_response(head, received, account.peer)
+                account.clock.mark("log")
+                return await _tell(request, response, received.body, account)
 
     def _read_head(self, request: web.BaseRequest, snapshot: Snapshot) -> RestRequestHead:
         return RestRequestHead.from_http(
