@@ -1,11 +1,17 @@
 import asyncio
 import logging
 import os
+import platform
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from scripts.service import LineFormatter, run_service, run_until_stopped
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_one_event_is_one_line_whatever_it_says() -> None:
@@ -49,3 +55,36 @@ def test_a_cancellation_from_within_is_no_stop() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         run_service(work())
+
+
+def test_memory_of_large_blocks_goes_back() -> None:
+    """In a process of its own, for it can't be undone."""
+    if platform.libc_ver()[0] != "glibc" or not Path("/proc/self/statm").exists():
+        pytest.skip("this is for glibc on Linux")
+    ran = subprocess.run(
+        [sys.executable, "-c", BODIES_THAT_COME_AND_GO], cwd=ROOT, check=True, capture_output=True
+    )
+    assert int(ran.stdout) < 32
+
+
+BODIES_THAT_COME_AND_GO = """
+import os
+from pathlib import Path
+from scripts.service import run_service
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+async def work():
+    before, lasting = resident(), []
+    for _ in range(3):
+        bodies = []
+        for _ in range(64):
+            bodies.append(b"x" * (1 << 20))
+            lasting.append(b"x" * 2000)  # stands between two bodies in the heap
+        del bodies
+    print(resident() - before)
+    return 0
+
+run_service(work())
+"""
