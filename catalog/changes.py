@@ -4,24 +4,14 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from catalog.services import AccessRight, HostedClient, Service
-from trust.registry.record_changes import Change
+from trust.changes import Change, changes_between
 from trust.settings import format_duration
 
 
 def difference(before: Iterable[HostedClient], after: Iterable[HostedClient]) -> tuple[Change, ...]:
     """What has to be told when `after` takes the place of `before`, in the order of names."""
     old, new = facts_of(before), facts_of(after)
-    return tuple(_changes(old, new))
-
-
-def _changes(old: dict[str, str], new: dict[str, str]) -> Iterator[Change]:
-    for what in sorted({*old, *new}):
-        if what not in old:
-            yield Change("added", what, after=new[what])
-        elif what not in new:
-            yield Change("removed", what, before=old[what])
-        elif old[what] != new[what]:
-            yield Change("changed", what, old[what], new[what])
+    return tuple(changes_between(old, new))
 
 
 def facts_of(clients: Iterable[HostedClient]) -> dict[str, str]:

@@ -23,10 +23,10 @@ from catalog.services import (
     Subject,
 )
 from catalog.store_rows import client_columns, write_client
+from trust.changes import Change
 from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
 from trust.errors import StorageError
 from trust.ids import ClientId, GlobalGroupId, LocalGroupId, ServiceId
-from trust.registry.record_changes import Change
 
 COMPONENT = "catalog"
 MIGRATIONS = Path(__file__).parent / "migrations"

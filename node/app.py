@@ -338,7 +338,16 @@ class Node:
         metrics.gauge(
             "sacbe_peer_connections_in_use", "Connections at work", lambda: self.peers.in_use
         )
+        metrics.gauge(
+            "sacbe_configuration_age_seconds",
+            "Seconds since the global configuration was last fetched and believed; -1 before",
+            self._configuration_age,
+        )
         metrics.expiries(self._expiries)
+
+    def _configuration_age(self) -> float:
+        last = self.updater.last_success
+        return -1.0 if last is None else (utc_now() - last).total_seconds()
 
     def _expiries(self) -> Iterator[Expiry]:
         conf = self.updater.conf

@@ -16,10 +16,10 @@ from scripts.arguments import add_action, add_config, add_example, print_example
 from scripts.databases import database_address, read_dsn
 from scripts.service import log_to_stderr, run_service, run_until_stopped
 from scripts.telling import tell_changes
+from trust.changes import Change
 from trust.configuration.confparts import MAX_ANCHOR_BYTES, parse_anchor
 from trust.errors import ConfigurationError, ConfigurationProblem, MalformedMessage
 from trust.globalconf import Anchor
-from trust.registry.record_changes import Change
 from trust.secrets import read_secret
 
 _DATABASE = "node"

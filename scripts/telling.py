@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from trust.registry.record_changes import Change
+from trust.changes import Change
 
 
 def tell_changes(changes: Sequence[Change], *, planned: bool) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from scripts.telling import tell_changes
-from trust.registry.record_changes import Change
+from trust.changes import Change
 
 ONE = Change("added", "group a", after="everybody")
 

@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator
 
+from trust.changes import Change, changes_between
 from trust.registry.records import (
     AuthorityRecord,
     CertificationServiceRecord,
@@ -15,41 +14,12 @@ from trust.registry.records import (
 )
 from trust.settings import format_duration
 
-Facts = Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One fact that was added, removed or changed."""
-
-    kind: Literal["added", "removed", "changed"]
-    what: str  # "server EX/GOV/1/SS1"
-    before: str = ""
-    after: str = ""
-
-    def __str__(self) -> str:
-        sign = {"added": "+", "removed": "-", "changed": "~"}[self.kind]
-        if self.kind == "changed":
-            return f"{sign} {self.what}: {self.before} → {self.after}"
-        detail = self.after or self.before
-        return f"{sign} {self.what}: {detail}" if detail else f"{sign} {self.what}"
-
 
 def difference(before: RegistryRecords | None, after: RegistryRecords) -> tuple[Change, ...]:
     """What has to be told when `after` takes the place of `before`, in the order of names."""
     old = {} if before is None else facts_of(before)
     new = facts_of(after)
-    return tuple(_changes(old, new))
-
-
-def _changes(old: Facts, new: Facts) -> Iterator[Change]:
-    for what in sorted({*old, *new}):
-        if what not in old:
-            yield Change("added", what, after=new[what])
-        elif what not in new:
-            yield Change("removed", what, before=old[what])
-        elif old[what] != new[what]:
-            yield Change("changed", what, old[what], new[what])
+    return tuple(changes_between(old, new))
 
 
 def records_digest(records: RegistryRecords) -> bytes:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from trust.changes import Change
 from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
 from trust.errors import StorageError
-from trust.registry.record_changes import Change, difference, records_digest
+from trust.registry.record_changes import difference, records_digest
 from trust.registry.record_rules import problems_error, record_problems
 from trust.registry.records import RegistryRecords
 from trust.registry.registry_tables import load_records, store_records
