@@ -19,6 +19,11 @@ sandbox: setup ## Run a whole ecosystem on this machine
 test: setup lint ## Lint, types, import contracts and all tests
 	$(BIN)/pytest -q -n 2 --dist loadgroup tests
 
+.PHONY: soak
+soak: setup ## Kill and fill for half an hour: 20 000 exchanges, 1 GiB bodies, many kill -9
+	SACBE_SOAK=1 $(BIN)/pytest -q --log-cli-level=INFO \
+		tests/test_endurance.py tests/test_crash.py tests/test_orphans.py
+
 .PHONY: lint
 lint: setup ## Format check, lint, types, import contracts, Dockerfile
 	$(BIN)/ruff format --check $(SOURCES)

@@ -5,6 +5,7 @@ a disk, with many more kills and two at once.
 """
 
 import asyncio
+import logging
 import os
 import random
 import shutil
@@ -19,6 +20,7 @@ from tests.database_fixtures import quick_folder
 from tests.log_counts import check_containers, check_events, check_logs
 from tests.real_nodes import NODES, RealNodes, real_nodes, skip_without_postgres
 
+_log = logging.getLogger(__name__)
 SOAK = "SACBE_SOAK" in os.environ
 CALLERS = 12
 ROUNDS = 10 if SOAK else 1
@@ -54,6 +56,7 @@ async def test_every_answered_exchange_is_complete_in_both_logs_whoever_is_kille
                 await asyncio.sleep(chance.uniform(0, 0.5))
                 await kill()
                 await calls.until(30)
+    _log.info("%d answered, not answered: %s", len(calls.answered), dict(calls.failed))
     assert calls.failed, "no kill met a call"
     await nodes.all_ready()
     await check_logs(nodes, calls)
