@@ -53,6 +53,7 @@ from trust.pki.post import post
 
 log = logging.getLogger("sacbe.node")
 
+_START_PATIENCE = timedelta(minutes=1)
 _HERE = Path(__file__).parent
 MIGRATIONS = {"catalog": _HERE.parent / "catalog" / "migrations", "node": _HERE / "migrations"}
 
@@ -61,14 +62,21 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-async def open_database(dsn: str, settings: NodeSettings) -> Pool:
-    """Connect and bring the tables up to date; raises StorageError."""
+async def open_database(
+    dsn: str, settings: NodeSettings, patience: timedelta = timedelta(0)
+) -> Pool:
+    """Connect and bring the tables up to date; raises StorageError.
+
+    Args:
+        patience: how long a database that does not answer yet is waited for.
+    """
     pool = await open_pool(
         dsn,
         "sacbe-node",
         PoolSettings(
             max_connections=settings.database.connections,
             statement_cache=100 if settings.database.statement_cache else 0,
+            patience=patience,
         ),
     )
     for component, folder in MIGRATIONS.items():
@@ -109,7 +117,7 @@ class Node:
         open_folder(spool_folder)
         self.keys = KeyStore.open(settings.keys.folder, self._password)
         self.internal = open_internal_identity(settings.data / "tls", self._password, utc_now())
-        pool = await open_database(self._dsn, settings)
+        pool = await open_database(self._dsn, settings, _START_PATIENCE)
         self._stack.push_async_callback(pool.close)
         await self._start_trust()
         self.services = ServerConfWatcher(ServiceStore(pool), utc_now)

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from config.settings import load_settings
@@ -32,6 +32,7 @@ from trust.registry.publication import SOURCES, Source
 from trust.registry.registry_app import RegistryParts, RegistrySettings, open_registry, run_registry
 from trust.secrets import read_secret
 
+_START_PATIENCE = timedelta(minutes=1)
 _EXAMPLES = {"registry": RegistrySettings, "instance": RegistryDeclaration}
 
 
@@ -95,7 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _act(settings: RegistrySettings, arguments: argparse.Namespace) -> int:
-    async with _opened(settings) as parts:
+    patience = _START_PATIENCE if arguments.action == "run" else timedelta(0)
+    async with _opened(settings, patience) as parts:
         if arguments.action == "run":
             await _serve(parts)
         elif arguments.action == "apply":
@@ -111,11 +113,11 @@ async def _act(settings: RegistrySettings, arguments: argparse.Namespace) -> int
 
 
 @asynccontextmanager
-async def _opened(settings: RegistrySettings) -> AsyncIterator[RegistryParts]:
+async def _opened(settings: RegistrySettings, patience: timedelta) -> AsyncIterator[RegistryParts]:
     password = read_secret(settings.keys.password_file)
     async with (
         database_address(settings.data, "registry", settings.database.dsn_file) as dsn,
-        open_registry(settings, dsn, password) as parts,
+        open_registry(settings, dsn, password, patience) as parts,
     ):
         yield parts
 

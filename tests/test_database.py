@@ -1,13 +1,16 @@
 """Pools, migrations by many at once, and locks."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from scripts.postgres import PostgresServer
+from tests.database_proxy import database_proxy
 from trust.database import (
     Pool,
     PoolSettings,
@@ -63,6 +66,30 @@ async def test_a_database_that_does_not_open_is_reported_without_secrets(
     with pytest.raises(StorageError, match="can't be opened") as caught:
         await open_pool(database_dsn.replace(*change), "sacbe-test")
     assert password not in str(caught.value)
+
+
+async def test_a_database_that_comes_up_late_is_waited_for(
+    database_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    patient = PoolSettings(patience=timedelta(minutes=1))
+    with tempfile.TemporaryDirectory() as sockets:
+        async with database_proxy(database_dsn, Path(sockets)) as (dsn, way):
+            way.close_all()
+            opening = asyncio.create_task(open_pool(dsn, "sacbe-test", patient))
+            while "does not answer yet" not in caplog.text:  # noqa: ASYNC110 - a log has no event
+                await asyncio.sleep(0.01)
+            way.open = True
+            pool = await opening
+            assert await pool.fetchval("SELECT 7") == 7
+            await pool.close()
+    assert len(caplog.records) == 1
+
+
+async def test_a_wrong_address_is_not_waited_for(database_dsn: str) -> None:
+    patient = PoolSettings(patience=timedelta(days=1))
+    for change in (("postgresql://", "http://"), ("test_", "missing_")):
+        with pytest.raises(StorageError, match="can't be opened"):
+            await open_pool(database_dsn.replace(*change), "sacbe-test", patient)
 
 
 async def test_migrations_are_applied_in_order_and_once(pool: Pool, folder: Path) -> None:

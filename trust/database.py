@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import logging
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from trust.errors import StorageError
 
+_LOG = logging.getLogger(__name__)
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 PooledConnection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
@@ -30,6 +33,7 @@ CONNECTION_ERRORS = (
 DATABASE_ERRORS = (*CONNECTION_ERRORS, asyncpg.PostgresError)
 
 _MIGRATION_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_PAUSE = 0.2  # seconds between two attempts to open a database
 _MIGRATION_TIMEOUT = 600.0  # seconds, for waiting and for each file
 
 
@@ -42,6 +46,7 @@ class PoolSettings:
     connect_timeout: timedelta = timedelta(seconds=10)
     statement_cache: int = 200  # prepared statements per connection; 0 behind a pooling proxy
     idle_in_transaction_timeout: timedelta = timedelta(seconds=60)  # not sent when the cache is 0
+    patience: timedelta = timedelta(0)  # for a database that does not answer yet
 
 
 async def open_pool(dsn: str, name: str, settings: PoolSettings | None = None) -> Pool:
@@ -69,10 +74,29 @@ async def open_pool(dsn: str, name: str, settings: PoolSettings | None = None) -
             server_settings=server_settings,
             target_session_attrs=asyncpg.connect_utils.SessionAttribute.read_write,
         )
-        async with pool.acquire():
-            return pool
+        await _answered(pool, settings.patience.total_seconds())
     except (*DATABASE_ERRORS, ValueError) as error:
         raise StorageError(f"The database can't be opened: {describe(error)}") from error
+    return pool
+
+
+async def _answered(pool: Pool, patience: float) -> None:
+    """Wait for the first connection: after a crash of the machine a server recovers for a while."""
+    deadline = time.monotonic() + patience
+    told = False
+    while True:
+        try:
+            async with pool.acquire():
+                return
+        except ValueError:  # the address itself is wrong
+            raise
+        except CONNECTION_ERRORS as error:
+            if time.monotonic() + _PAUSE > deadline:
+                raise
+            if not told:
+                _LOG.warning("The database does not answer yet: %s; waiting", describe(error))
+                told = True
+        await asyncio.sleep(_PAUSE)
 
 
 def describe(error: BaseException) -> str:

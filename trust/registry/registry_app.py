@@ -106,13 +106,18 @@ class RegistryParts:
 
 @asynccontextmanager
 async def open_registry(
-    settings: RegistrySettings, dsn: str, password: bytes
+    settings: RegistrySettings, dsn: str, password: bytes, patience: timedelta = timedelta(0)
 ) -> AsyncIterator[RegistryParts]:
-    """Open the database, with its tables brought up to date; raises StorageError."""
+    """Open the database, with its tables brought up to date; raises StorageError.
+
+    Args:
+        patience: how long a database that does not answer yet is waited for.
+    """
     pool_settings = PoolSettings(
         max_connections=settings.database.connections,
         command_timeout=timedelta(seconds=30),
         statement_cache=200 if settings.database.statement_cache else 0,
+        patience=patience,
     )
     pool = await open_pool(dsn, "sacbe-registry", pool_settings)
     try:
