@@ -1,9 +1,10 @@
 """Service paths: how they are read when access is judged, and the patterns they match.
 
 A path is forwarded exactly as it came, so the provider's system may read it in more than one way:
-`%2F` as a slash or as data, `//` as one slash or two. Access is granted only when every such
-reading is granted, and a path that any system might resolve to another one (dot segments, however
-they are encoded) is never granted.
+`%2F` as a slash or as data, `//` as one slash or two, `;parameters` of a segment as part of it or
+not, a backslash as itself or as a slash. Access is granted only when every such reading is granted,
+and a path that any system might resolve to another one (dot segments, however they are encoded) is
+never granted.
 
 Source: messages.md 8.2; design.md 3 step 1; X-Road 7.8 PathGlob.java, UriUtils.java and its fix
 XRDDEV-3054 (7.7.1), which judges the decoded, normalised path alone.
@@ -19,6 +20,8 @@ from trust.errors import MalformedMessage
 MAX_PATTERN_LENGTH = 2048
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_RAW_PARAMETERS = re.compile(rb";[^/]*")  # cut before decoding, as servlet containers do
+_PARAMETERS = re.compile(";[^/]*")
 _SEPARATORS = re.compile(r"[/\\]")
 _MAX_DECODINGS = 4  # how often a system behind systems might decode
 
@@ -41,10 +44,28 @@ class ServicePath:
         data = _encoded(raw)
         if _climbs(data):
             return cls(raw, ())
-        as_slash = _decode(data)
-        as_data = _text(_ESCAPE.sub(_keep_slash, data))
-        merged = re.sub("/{2,}", "/", as_slash)
-        return cls(raw, tuple(dict.fromkeys((merged, as_slash, as_data))))
+        readings: list[str] = []
+        for form in (data, _RAW_PARAMETERS.sub(b"", data)):
+            readings += _readings(_decode(form))
+            readings += _readings(_text(_ESCAPE.sub(_keep_slash, form)))
+        return cls(raw, tuple(dict.fromkeys(readings)))
+
+
+def _readings(text: str) -> list[str]:
+    """What a decoded path becomes by the ways of systems, one after another in every order."""
+    found = dict.fromkeys((_merge(text), text))
+    waiting = list(found)
+    while waiting:
+        reading = waiting.pop()
+        for other in (_PARAMETERS.sub("", reading), reading.replace("\\", "/"), _merge(reading)):
+            if other not in found:
+                found[other] = None
+                waiting.append(other)
+    return list(found)
+
+
+def _merge(text: str) -> str:
+    return re.sub("/{2,}", "/", text)
 
 
 def _encoded(raw: str) -> bytes:

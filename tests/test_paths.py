@@ -19,7 +19,12 @@ from trust.errors import MalformedMessage
         ("/", ("/",)),
         ("/persons/39", ("/persons/39",)),
         ("/persons/J%C3%B5gi%20x", ("/persons/Jõgi x",)),
-        ("/a+b;v=1", ("/a+b;v=1",)),
+        ("/a+b;v=1", ("/a+b;v=1", "/a+b")),
+        ("/admin;.json", ("/admin;.json", "/admin")),
+        ("/a;x%2Fy", ("/a;x/y", "/a/y", "/a;x%2Fy", "/a")),
+        ("/a%3Bb;c", ("/a;b;c", "/a", "/a;b")),
+        ("/a%5Cb", ("/a\\b", "/a/b")),
+        ("/a%5C%5Cb", ("/a\\\\b", "/a//b", "/a/b")),
         ("/a%2Fb", ("/a/b", "/a%2Fb")),
         ("/a%2fb", ("/a/b", "/a%2Fb")),
         ("/a//b", ("/a/b", "/a//b")),
@@ -68,11 +73,43 @@ def test_a_path_that_is_not_utf_8_is_refused(raw: str) -> None:
     assert refused.value.code == "internal_error"
 
 
-@given(st.lists(st.sampled_from(["/", ".", "%2e", "%2F", "%25", "a", ";", "%C3%B5", "%", "é"])))
+@pytest.mark.parametrize(
+    ("pattern", "raw"),
+    [
+        ("/*.json", "/admin;.json"),
+        ("/*.json", "/admin%3B.json"),
+        ("/a*", "/a%5Cb"),
+        ("/a*", "/a;%5Cb"),
+        ("/a;b;c", "/a%3Bb;c"),
+    ],
+)
+def test_a_pattern_that_grants_one_reading_alone_does_not_grant_the_path(
+    pattern: str, raw: str
+) -> None:
+    found = {
+        PathGlob.parse(pattern).matches(reading) for reading in ServicePath.parse(raw).readings
+    }
+    assert found == {True, False}
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["/", ".", "%2e", "%2F", "%5C", "%25", "%3B", "a", ";", "%C3%B5", "%", "é"]
+        ),
+        max_size=40,
+    )
+)
 def test_any_path_is_read_or_refused_and_no_reading_climbs(pieces: list[str]) -> None:
     with contextlib.suppress(MalformedMessage):
         for reading in ServicePath.parse("".join(pieces)).readings:
             assert not {".", ".."} & set(reading.split("/"))
+
+
+@given(st.lists(st.sampled_from(["/", "%2F", "%5C", "%3B", ";", "a"]), max_size=60))
+def test_readings_are_few_and_each_is_there_once(pieces: list[str]) -> None:
+    readings = ServicePath.parse("/" + "".join(pieces)).readings
+    assert len(readings) == len(set(readings)) <= 40
 
 
 @given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="%/\\\0;.")))
