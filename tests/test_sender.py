@@ -100,6 +100,9 @@ def test_a_reason_phrase_is_no_header() -> None:
         (soap(header=_CLIENT * 2), "duplicate_header_field"),
         (soap(body=""), "invalid_body"),
         (soap(body=_REQUEST_BODY + _RESPONSE_BODY), "invalid_body"),
+        (soap(body=_REQUEST_BODY * 10_000), "invalid_body"),
+        (soap(body="<a/>" * 500_000), "invalid_xml"),
+        (soap(header=_CLIENT * 1000), "duplicate_header_field"),
         (soap(body="<s:Fault/>"), "invalid_message"),
         (soap().replace(b"s:Header", b"s:Other"), "missing_header"),
         (soap().replace(b"s:Body", b"s:Other"), "missing_body"),
@@ -121,6 +124,10 @@ def test_the_client_of_a_reference_message() -> None:
     path = "asic/src/tool/asic-verifier-cli/src/test/resources/asic-containers"
     message = vector_path(f"{path}/valid-signed-message/message.xml").read_bytes()
     assert sender_of(message) == ClientId("DEV", "COM", "4321", "TestClient")
+
+
+def test_comments_beside_the_content_of_a_body_do_not_count() -> None:
+    assert sender_of(soap(body=f"<!-- a -->{_REQUEST_BODY}<?b c?>")) == CONSUMER
 
 
 _PIECES = (b"\r\n", b"\n", b":", b"/", b"GET", b"200", b"x-road-client", b"EX", b"<", b">", b"%")

@@ -12,7 +12,7 @@ from lxml import etree
 from trust.base64text import decode_base64
 from trust.digests import digest_name
 from trust.errors import EvidenceRejected, MalformedMessage
-from trust.xmlbytes import parse_xml
+from trust.xmlbytes import MAX_EQUALS, MAX_TAGS, parse_xml
 
 HASH_CHAIN_NAMESPACE = "http://cyber.ee/hashchain"
 XMLDSIG_NAMESPACE = "http://www.w3.org/2000/09/xmldsig#"
@@ -85,7 +85,9 @@ def _value(element: etree._Element) -> bytes:
 
 
 def _root(raw: bytes, name: str) -> etree._Element:
-    root = parse_xml(raw, max_bytes=MAX_CHAIN_BYTES, what="Hash chain")
+    root = parse_xml(
+        raw, max_bytes=MAX_CHAIN_BYTES, max_tags=MAX_TAGS, max_equals=MAX_EQUALS, what="Hash chain"
+    )
     if root.tag != f"{{{HASH_CHAIN_NAMESPACE}}}{name}":
         malformed_chain(f"the root element is not {name}")
     return root

@@ -13,7 +13,7 @@ from lxml import etree
 from trust.base64text import decode_base64, encode_base64
 from trust.digests import SHA512_URI, digest, digest_name, sha512
 from trust.errors import MalformedMessage
-from trust.xmlbytes import parse_xml
+from trust.xmlbytes import MAX_EQUALS, MAX_TAGS, parse_xml
 
 CONTAINER_TYPE = "application/vnd.etsi.asic-e+zip"
 MAX_MANIFEST_BYTES = 1024 * 1024
@@ -126,7 +126,13 @@ def _stamped_reference(root: etree._Element) -> tuple[str, bytes]:
 
 
 def _root(raw: bytes, tag: str) -> etree._Element:
-    root = parse_xml(raw, max_bytes=MAX_MANIFEST_BYTES, what="The manifest")
+    root = parse_xml(
+        raw,
+        max_bytes=MAX_MANIFEST_BYTES,
+        max_tags=MAX_TAGS,
+        max_equals=MAX_EQUALS,
+        what="The manifest",
+    )
     _need(root.tag == tag)
     _need(root.getprevious() is None and root.getnext() is None)
     return root

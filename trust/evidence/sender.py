@@ -7,6 +7,7 @@ Source: signatures.md 9.4 step 2, transport.md 9; X-Road 7.8 AsicContainerVerifi
 """
 
 import re
+from itertools import islice
 
 from lxml import etree
 
@@ -66,7 +67,7 @@ def _soap_sender(message: bytes) -> ClientId:
         raise MalformedMessage("The message is XML and no SOAP envelope", "invalid_soap")
     header = _only_child(envelope, f"{_SOAP}Header", "missing_header")
     body = _only_child(envelope, f"{_SOAP}Body", "missing_body")
-    content = [child for child in body if isinstance(child.tag, str)]
+    content = list(islice(body.iterchildren("*"), 2))
     if len(content) != 1:
         raise MalformedMessage("The SOAP body does not hold exactly one element", "invalid_body")
     if content[0].tag == f"{_SOAP}Fault":
@@ -81,7 +82,7 @@ def _soap_sender(message: bytes) -> ClientId:
 def _only_child(
     parent: etree._Element, tag: str, missing: str = "missing_header_field"
 ) -> etree._Element:
-    found = parent.findall(tag)
+    found = list(islice(parent.iterchildren(tag), 2))
     name = etree.QName(tag).localname
     if not found:
         raise MalformedMessage(f"The SOAP message has no {name}", missing)

@@ -32,7 +32,7 @@ from trust.evidence.xades_properties import (
 )
 from trust.names import issuer_name
 from trust.pki.certificates import der
-from trust.xmlbytes import parse_xml
+from trust.xmlbytes import MAX_EQUALS, MAX_TAGS, parse_xml
 
 MAX_SIGNATURE_BYTES = 2 * 1024 * 1024
 MAX_REFERENCES = 1000
@@ -259,7 +259,13 @@ def parse_signature(raw: bytes, form: Form = Form.TRANSPORT) -> Signature:
     transform but a canonicalisation of the signed properties.
     """
     try:
-        root = parse_xml(raw, max_bytes=MAX_SIGNATURE_BYTES, what="Signature")
+        root = parse_xml(
+            raw,
+            max_bytes=MAX_SIGNATURE_BYTES,
+            max_tags=MAX_TAGS,
+            max_equals=MAX_EQUALS,
+            what="Signature",
+        )
     except MalformedMessage as error:
         raise EvidenceRejected(error.text, error.code) from error
     if root.getprevious() is not None or root.getnext() is not None:
