@@ -16,7 +16,7 @@ from scripts.trustlist import load_trust_list
 from trust.errors import MalformedMessage, SacbeError
 from trust.evidence.asic import parse_container
 from trust.evidence.container import ContainerVerdict, unreadable, verify_container
-from trust.evidence.zipreader import BrokenZip, Unpacking, ZipEntry, read_entries
+from trust.evidence.zipreader import MAX_TOTAL_BYTES, BrokenZip, Unpacking, ZipEntry, read_entries
 from trust.globalconf import GlobalConf
 from trust.report import Check, Outcome, VerificationReport, indeterminate
 
@@ -28,6 +28,7 @@ _MARKS = {
     Outcome.SKIPPED: "skipped",
 }
 
+MAX_UNPACKED_BYTES = MAX_TOTAL_BYTES  # of all containers in one ZIP; MAX_ENTRIES is their number
 _DEPEND_ON_TIME = {"certificate_path", "ocsp_response"}
 
 
@@ -101,12 +102,40 @@ def _judge_file(name: str, conf: GlobalConf, at: datetime) -> Iterator[_Judged]:
             contained = _containers_inside(file)
             if not contained:
                 yield _judge(name, file, conf, at)
+            budget = _Budget(MAX_UNPACKED_BYTES)
             for entry in contained:
-                yield _judge_contained(f"{name}:{entry.name}", file, entry, conf, at)
+                yield _judge_contained(f"{name}:{entry.name}", file, entry, conf, at, budget)
+                if budget.spent:
+                    return
     except OSError as error:
         reason = f"{name} can't be read: {error.strerror}"
         report = VerificationReport((indeterminate("container", "io_error", reason),))
         yield _Judged(name, ContainerVerdict(report, None, None, None, ()), reason)
+
+
+@dataclass(slots=True)
+class _Budget:
+    """What all the containers in one ZIP may unpack to together, in bytes."""
+
+    left: int
+    spent: bool = False
+
+    def take(self, size: int) -> None:
+        """Raises BrokenZip when so much is not left."""
+        if size > self.left:
+            self.spent = True
+            raise BrokenZip(
+                f"The ZIP file's containers unpack to more than {MAX_UNPACKED_BYTES} bytes;"
+                " nothing from here on is judged, so judge them in smaller groups"
+            )
+        self.left -= size
+
+
+def _unpacked_size(container: BinaryIO) -> int:
+    """What a container unpacks to; nothing when its ZIP is broken, which its verdict will say."""
+    with suppress(MalformedMessage):
+        return sum(entry.size for entry in read_entries(container))
+    return 0
 
 
 def _containers_inside(file: BinaryIO) -> tuple[ZipEntry, ...]:
@@ -127,15 +156,17 @@ def _judge(name: str, file: BinaryIO, conf: GlobalConf, at: datetime) -> _Judged
 
 
 def _judge_contained(
-    name: str, file: BinaryIO, entry: ZipEntry, conf: GlobalConf, at: datetime
+    name: str, file: BinaryIO, entry: ZipEntry, conf: GlobalConf, at: datetime, budget: _Budget
 ) -> _Judged:
     unpacking = Unpacking(file, entry)
     with tempfile.TemporaryFile() as copy:
         try:
+            budget.take(entry.size)
             for chunk in unpacking.chunks():
                 copy.write(chunk)
             if unpacking.damage:
                 raise BrokenZip(unpacking.damage[0])
+            budget.take(_unpacked_size(copy))
         except BrokenZip as error:
             return _Judged(name, unreadable(error))
         return _judge(name, copy, conf, at)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import pytest
 
-from scripts import cli, trustlist
+from scripts import cli, trustlist, verify
 from tests.containers import chained, plain, stamped
 from tests.pki import NOON
 from tests.published import Publisher
@@ -233,6 +233,36 @@ def test_a_damaged_zip_of_containers_gives_1(
     target.write_bytes(target.read_bytes().replace(raw, raw[:-1] + b"!"))
     code, out, _ = _verify(capsys, target, "--conf", trusted, "--json")
     assert (code, _objects(out)[0]["code"]) == (1, "asic_invalid_container")
+
+
+def test_containers_that_unpack_to_too_much_together_fail_with_a_sentence(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    signatory: Signatory,
+    trusted: Path,
+    tmp_path: Path,
+) -> None:
+    good = build_container(stamped(signatory, plain(signatory)))
+    with zipfile.ZipFile(io.BytesIO(good)) as container:
+        whole = len(good) + sum(info.file_size for info in container.infolist())
+    target = tmp_path / "three.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in (1, 2, 3):
+            archive.writestr(f"a-request-{number}.asice", good)
+    for most, verdicts in (
+        (3 * whole, ["passed", "passed", "passed"]),
+        (3 * whole - 1, ["passed", "passed", "failed"]),
+        (2 * whole - 1, ["passed", "failed"]),
+        (len(good) - 1, ["failed"]),
+    ):
+        monkeypatch.setattr(verify, "MAX_UNPACKED_BYTES", most)
+        code, out, _ = _verify(capsys, target, "--conf", trusted, "--json")
+        objects = _objects(out)
+        assert [found["verdict"] for found in objects] == verdicts
+        assert code == (1 if "failed" in verdicts else 0)
+        if code:
+            assert objects[-1]["code"] == "asic_invalid_container"
+            assert f"more than {most} bytes; nothing from here on" in str(objects[-1]["reason"])
 
 
 def _check_conf(conf: GlobalConf) -> None:
