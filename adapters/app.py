@@ -172,7 +172,7 @@ async def _log_call(
     if not request.path.startswith("/health/"):
         resource = request.match_info.route.resource
         log.info(
-            "%s %s %d %.1f ms client=%s id=%s",
+            "%s %s %d %.1f ms client=%.300r id=%.300r",
             request.method,
             resource.canonical if resource else "unknown",
             response.status,

@@ -37,6 +37,22 @@ SEARCH = Query(
     max_rows=2,
 )
 SLOW = Query(name="slow", path="/slow", sql="SELECT pg_sleep(20)::text AS slept")
+NUMBERS = Query(
+    name="numbers",
+    path="/numbers",
+    sql="SELECT (:small::int4 * :factor::int4)::text AS n, :word::text AS w",
+    parameters=(
+        Parameter(name="small", type=ParameterType.INTEGER),
+        Parameter(name="factor", type=ParameterType.INTEGER),
+        Parameter(name="word"),
+    ),
+)
+BROKEN = Query(
+    name="broken",
+    path="/broken",
+    sql="SELECT (:word::text)::regclass::text AS n",
+    parameters=(Parameter(name="word"),),
+)
 WRITE = Query(
     name="write", path="/write", sql="WITH gone AS (SELECT 1) SELECT nextval('s')::text AS n"
 )
@@ -67,7 +83,7 @@ async def persons(database_dsn: str) -> str:
 
 @pytest.fixture
 async def client(persons: str) -> AsyncIterator[Client]:
-    chosen = settings(PERSON, SEARCH, SLOW, WRITE, timeout=1)
+    chosen = settings(PERSON, SEARCH, SLOW, WRITE, NUMBERS, BROKEN, timeout=1)
     source = await open_source(chosen, persons)
     opened: Client = TestClient(TestServer(await build_app(chosen, source)))
     async with opened:
@@ -115,6 +131,47 @@ async def test_text_from_outside_never_becomes_sql(client: Client) -> None:
     assert answer.status == 404
     answer = await client.get("/persons/1?id=2")
     assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("values", "parameter"),
+    [
+        ({"small": "2", "factor": "3000000000", "word": "x"}, "factor"),
+        ({"small": "-99999999999999999999", "factor": "1", "word": "x"}, "small"),
+        ({"small": "2000000000", "factor": "2", "word": "x"}, None),
+        ({"small": "2", "factor": "2", "word": "a\0b"}, "word"),
+    ],
+)
+async def test_a_value_that_the_database_does_not_take_is_the_caller_s_fault(
+    client: Client, values: dict[str, str], parameter: str | None
+) -> None:
+    answer = await client.get("/numbers", params=values)
+    assert answer.status == 400
+    assert (await answer.json()).get("parameter") == parameter
+
+
+async def test_an_error_of_the_database_is_logged_without_the_values_of_callers(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        answer = await client.get("/broken", params={"word": "p38001010000"})
+    assert answer.status == 503
+    told = [entry.getMessage() for entry in caplog.records if entry.name == "sacbe.adapter"]
+    assert "database: query 'broken': UndefinedTableError, SQLSTATE 42P01" in told
+    assert "38001010000" not in "".join(told)
+    assert "38001010000" not in await answer.text()
+
+
+async def test_headers_are_logged_bounded_and_on_one_line(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "sacbe.adapter"):
+        headers = {"X-Road-Client": "EX/GOV/1", "X-Road-Id": "\t\x85" + "x" * 5000}
+        await client.get("/persons/1", headers=headers)
+    (line,) = (entry.getMessage() for entry in caplog.records if entry.name == "sacbe.adapter")
+    assert "client='EX/GOV/1'" in line
+    assert line.isprintable()
+    assert len(line) < 450
 
 
 async def test_a_query_that_writes_or_takes_too_long_is_stopped(client: Client) -> None:
