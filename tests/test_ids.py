@@ -15,7 +15,9 @@ from trust.ids import (
 )
 
 PARTS = st.text(min_size=1, max_size=20).filter(
-    lambda part: part.strip() != "" and not any(0xD800 <= ord(c) <= 0xDFFF for c in part)
+    lambda part: (
+        part.strip() != "" and not any(c == "\0" or 0xD800 <= ord(c) <= 0xDFFF for c in part)
+    )
 )
 
 
@@ -99,3 +101,19 @@ def test_identifiers_are_compared_exactly() -> None:
     assert ClientId("EX", "GOV", "1") != ClientId("EX", "GOV", "1", "x")
     assert suspicious(("a;b",))
     assert not suspicious(("a-b",))
+
+
+def test_no_part_holds_a_nul_character() -> None:
+    member = ClientId("EX", "GOV", "1")
+    for build in (
+        lambda: ClientId("EX", "GOV", "1\0"),
+        lambda: ClientId.from_header("EX/GOV/1/%00a"),
+        lambda: ServiceId(member, "a\0b"),
+        lambda: ServiceId(member, "a", "v\0"),
+        lambda: ServerId(member, "a\0"),
+        lambda: GlobalGroupId("EX", "\0a"),
+        lambda: LocalGroupId("a\0"),
+    ):
+        with pytest.raises(MalformedMessage, match="NUL") as refused:
+            build()
+        assert refused.value.code == "internal_error"

@@ -63,6 +63,13 @@ def _check_parts(names: tuple[str, ...], parts: tuple[str, ...]) -> None:
             raise MalformedMessage(
                 f"'{name}' is longer than {MAX_PART_LENGTH} characters", "internal_error"
             )
+        _check_no_nul(name, part)
+
+
+def _check_no_nul(name: str, part: str) -> None:
+    """No database keeps such a text, and a program in C ends it early."""
+    if "\0" in part:
+        raise MalformedMessage(f"'{name}' must not hold a NUL character", "internal_error")
 
 
 def suspicious(parts: tuple[str, ...]) -> bool:
@@ -154,6 +161,7 @@ class ServiceId(_Spelled):
 
     def __post_init__(self) -> None:
         _check_parts(("serviceCode",), (self.service_code,))
+        _check_no_nul("serviceVersion", self.service_version or "")
 
     @property
     def parts(self) -> tuple[str, ...]:
