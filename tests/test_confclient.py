@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from tests.vector_files import vector_path
 from trust.configuration.confclient import ConfigurationClient
 from trust.configuration.confdirectory import Directory, DirectoryEntry
 from trust.configuration.conflocations import (
+    MAX_LOCATIONS,
     AllowedFederations,
     Location,
     anchor_locations,
@@ -110,6 +112,28 @@ def test_the_list_comes_first_then_the_anchor_each_by_https_first() -> None:
         anchor, publisher.shared, _keep_order, first="http://elsewhere.test/internalconf"
     )
     assert [location.url for location in again] == [urls[3], *urls[:3]]
+
+
+@given(st.integers(0, 30), st.integers(1, 30), st.randoms(use_true_random=False))
+def test_at_most_eight_locations_are_tried_with_some_of_the_anchor_and_of_each_scheme(
+    listed: int, anchored: int, chance: Random
+) -> None:
+    names = [f"host{n}.test" for n in range(listed)]
+    sources = tuple(ConfigurationSource(name, (b"in",), (b"out",)) for name in names)
+    shared = replace(Publisher().shared, sources=sources)
+    anchor = Anchor(
+        "TEST",
+        tuple(AnchorSource(f"http://a{n}.test/internalconf", (b"one",)) for n in range(anchored)),
+        NOON,
+    )
+    served = f"http://a{anchored - 1}.test/internalconf"
+    locations = candidate_locations(anchor, shared, chance.shuffle, first=served)
+    assert len(set(locations)) == len(locations) == min(MAX_LOCATIONS, 2 * (listed + anchored))
+    assert locations[0].url == served
+    for start in ("https://a", "http://a", "https://host", "http://host"):
+        assert any(one.url.startswith(start) for one in locations) or (
+            "host" in start and not listed
+        )
 
 
 def test_each_location_has_its_own_certificates_and_the_anchors_those_announced() -> None:
@@ -293,6 +317,22 @@ def test_every_version_is_believed(version: int) -> None:
     conf = _update(_client(publisher), publisher.publish(NOON), NOON, version=version)
     assert conf.own.shared.version == version
     assert conf.auth_hash_name == ("sha1" if version == 2 else "sha256")
+
+
+def test_an_earlier_generation_that_was_read_first_is_not_accepted_after_a_later_one() -> None:
+    publisher = Publisher()
+    client = _client(publisher)
+    old = publisher.publish(NOON)
+    location = client.locations(client.anchor)[0]
+    url = f"{location.url}?version=6"
+    update = client.read(client.anchor, location, url, old["/internalconf?version=6"], NOON)
+    conf = _update(client, publisher.publish(NOON + MINUTE), NOON + MINUTE)
+    host = location.url.removesuffix("/internalconf")
+    parts = {entry: old[address.removeprefix(host)] for entry, address in update.missing.items()}
+    with pytest.raises(EvidenceRejected) as caught:
+        client.accept(update, parts)
+    assert caught.value.code == "global_conf_rollback"
+    assert client.conf is conf
 
 
 def test_an_earlier_generation_is_refused() -> None:
@@ -687,7 +727,7 @@ def test_damaged_downloads_change_nothing_unless_they_mean_the_same(data: st.Dat
     files = publisher.publish(NOON)
     for path in data.draw(st.lists(st.sampled_from(sorted(files)), min_size=1, max_size=3)):
         raw = bytearray(files[path])
-        place = data.draw(st.integers(0, len(raw) - 1))
+        place = data.draw(st.integers(0, 1 << 20)) % len(raw)  # signatures vary in length
         raw[place : place + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=4))
         files[path] = bytes(raw)
     try:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -16,11 +17,15 @@ from tests.pki import NOON
 from tests.published import VALIDITY, Publisher
 from trust.configuration.confdirectory import DirectoryEntry
 from trust.configuration.confstore import load_set
-from trust.configuration.confupdater import ConfigurationUpdater, UpdaterSettings
+from trust.configuration.confupdater import (
+    FEDERATED_AT_ONCE,
+    ConfigurationUpdater,
+    UpdaterSettings,
+)
 from trust.configuration.fetch import Fetcher, FetchLimits
 from trust.digests import SHA512_URI, digest
 from trust.errors import NetworkFailure
-from trust.globalconf import Anchor
+from trust.globalconf import Anchor, AnchorSource
 
 MINUTE = timedelta(minutes=1)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -215,6 +220,148 @@ async def test_federated_instances_are_read_and_their_failure_harms_nobody(tmp_p
             assert await node.updater.update()
             assert other.asked == []
             assert list(node.updater.conf.instances if node.updater.conf else {}) == ["TEST"]
+
+
+@dataclass
+class Gate:
+    """A handler that lets nobody through before it is opened."""
+
+    site: Site
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.set()
+        await self.opened.wait()
+        return web.Response(body=self.site.files[request.path_qs])
+
+
+@dataclass
+class Visits:
+    """A handler that tells when its directory is asked for again."""
+
+    files: dict[str, bytes]
+    _came: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if "version=" in request.path_qs:
+            self._came.set()
+        return web.Response(body=self.files[request.path_qs])
+
+    async def again(self) -> None:
+        self._came.clear()
+        await self._came.wait()
+
+
+_PATIENT = FetchLimits(connect_seconds=60, read_seconds=60, total_seconds=60)
+
+
+def _patient(folder: Path, anchor: Anchor, **settings: Any) -> ConfigurationUpdater:  # noqa: ANN401
+    """An updater that believes everybody and that no limit of a single answer stops."""
+    return ConfigurationUpdater(
+        UpdaterSettings(folder, allowed_federations=("all",), limits=_PATIENT, **settings),
+        anchor,
+        clock=lambda: NOON,
+    )
+
+
+async def test_a_hanging_federated_source_does_not_delay_the_own_one(tmp_path: Path) -> None:
+    async with _serving() as site, _serving() as other:
+        gate = Gate(other)
+        other.handler = gate.answer
+        peers = [Publisher(f"PEER{n}", address=other.address).anchor("external") for n in range(12)]
+        publisher = Publisher(address=site.address, federation=tuple(peers))
+        own = Visits(publisher.publish(NOON))
+        site.handler = own.answer
+        updater = _patient(
+            tmp_path, publisher.anchor(), interval=MINUTE / 6000, federation_seconds=60
+        )
+        running = asyncio.create_task(updater.run())
+        try:
+            async with asyncio.timeout(30):
+                await gate.asked.wait()
+                for _ in range(5):
+                    await own.again()
+            assert updater.last_error == ""
+            assert len(other.asked) <= FEDERATED_AT_ONCE
+        finally:
+            running.cancel()
+            gate.opened.set()
+            await asyncio.wait((running,))
+        assert running.cancelled()
+
+
+async def test_a_federated_source_has_one_deadline_for_all_its_addresses(tmp_path: Path) -> None:
+    async with _serving() as site, _serving() as slow, _serving() as other:
+        gate = Gate(slow)
+        slow.handler = gate.answer
+        sources = tuple(
+            AnchorSource(f"http://{slow.address}/{n}/externalconf", (b"none",)) for n in range(9)
+        )
+        peer = Publisher("PEER", address=other.address)
+        federation = (Anchor("SLOW", sources), peer.anchor("external"))
+        publisher = Publisher(address=site.address, federation=federation)
+        site.files, other.files = publisher.publish(NOON), peer.publish(NOON)
+        updater = _patient(tmp_path, publisher.anchor(), federation_seconds=1)
+        try:
+            async with asyncio.timeout(30):
+                assert await updater.update()
+            errors = dict(updater.status.federation_errors)
+            assert errors == {"SLOW": "it took longer than 1 seconds"}
+            assert updater.conf is not None
+            assert set(updater.conf.instances) == {"TEST", "PEER"}
+        finally:
+            gate.opened.set()
+            await updater.close()
+    assert {part.instance for part in load_set(tmp_path).parts} == {"TEST", "PEER"}
+
+
+async def test_what_a_source_gives_after_it_was_withdrawn_is_not_believed(tmp_path: Path) -> None:
+    async with _serving() as site, _serving() as other:
+        gate = Gate(other)
+        other.handler = gate.answer
+        peer = Publisher("PEER", address=other.address)
+        other.files = peer.publish(NOON)
+        publisher = Publisher(address=site.address, federation=(peer.anchor("external"),))
+        site.files = publisher.publish(NOON)
+        updater = _patient(tmp_path, publisher.anchor())
+        try:
+            assert await updater.update_own()
+            federated = asyncio.create_task(updater.update_federated())
+            await asyncio.wait_for(gate.asked.wait(), 20)
+            publisher.federation = ()
+            site.files = publisher.publish(NOON)
+            assert await updater.update_own()
+            gate.opened.set()
+            await federated
+            assert "no longer names" in updater.status.federation_errors["PEER"]
+            assert updater.conf is not None
+            assert list(updater.conf.instances) == ["TEST"]
+        finally:
+            gate.opened.set()
+            await updater.close()
+
+
+async def test_a_defect_met_at_a_federated_source_does_not_end_the_own_updates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken() -> None:
+        raise RuntimeError("a defect")
+
+    async with _serving() as site:
+        publisher = Publisher(address=site.address)
+        own = Visits(publisher.publish(NOON))
+        site.handler = own.answer
+        updater = _patient(tmp_path, publisher.anchor(), interval=MINUTE / 6000)
+        monkeypatch.setattr(updater, "update_federated", broken)
+        running = asyncio.create_task(updater.run())
+        async with asyncio.timeout(30):
+            for _ in range(3):
+                await own.again()
+        running.cancel()
+        await asyncio.wait((running,))
+    assert running.cancelled()
+    assert "federated configurations were not updated" in caplog.text
 
 
 async def test_the_next_location_is_tried_after_a_failure(tmp_path: Path) -> None:

@@ -191,8 +191,10 @@ class ConfigurationClient:
         """Check the fetched parts and believe the whole; returns the new snapshot.
 
         Raises ExchangeError and changes nothing when a part is missing, has another digest, does
-        not have the structure of its version, or is of another instance.
+        not have the structure of its version, or is of another instance, or when a newer
+        directory of the same source was accepted since this one was read.
         """
+        self._check_newer(update.source, update.generation)  # another may have come meanwhile
         changed = self.kept
         touched: dict[str, list[Part]] = {}
         for entry, raw in {**update.kept, **_checked(update, fetched)}.items():

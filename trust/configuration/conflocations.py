@@ -9,6 +9,7 @@ only are used.
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Self
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
@@ -16,6 +17,7 @@ from trust.configuration.confparts import NEWEST_VERSION, OLDEST_VERSION
 from trust.errors import MalformedMessage
 from trust.globalconf import Anchor, ConfigurationSource, SharedParameters
 
+MAX_LOCATIONS = 8  # tried for one source in one round
 INTERNAL, EXTERNAL = "internalconf", "externalconf"
 _ADDRESS = re.compile(r"[A-Za-z0-9._:\[\]-]{1,300}", re.ASCII)
 _URL = re.compile(r"https?://[^/?#@\s]+/[^\s#]*", re.IGNORECASE)
@@ -117,10 +119,12 @@ def anchor_locations(anchor: Anchor, also: Sequence[bytes] = ()) -> tuple[Locati
 def candidate_locations(
     anchor: Anchor, shared: SharedParameters | None, shuffle: Shuffle, first: str = ""
 ) -> tuple[Location, ...]:
-    """All addresses of a source in the order of attempts.
+    """The addresses of a source in the order of attempts, at most MAX_LOCATIONS.
 
     The instance's own list comes first even when it has expired, since it announces new keys;
-    then the anchor. Each by https and then by http, shuffled within.
+    then the anchor. Each by https and then by http, shuffled within. When there are too many, each
+    of these four groups keeps some, so that a long list can't push the anchor out; chance decides
+    which, so that each has its turn.
 
     Args:
         shared: the stored parameters of the source's instance.
@@ -131,19 +135,20 @@ def candidate_locations(
         listed = shared_locations(directory_name(anchor), shared)
     announced = [certificate for location in listed for certificate in location.certificates]
     anchored = anchor_locations(anchor, announced)
-    ordered = [
-        *_shuffled([location for location in listed if location.secure], shuffle),
-        *_shuffled([location for location in listed if not location.secure], shuffle),
-        *_shuffled([location for location in anchored if location.secure], shuffle),
-        *_shuffled([location for location in anchored if not location.secure], shuffle),
+    groups = [
+        _shuffled([location for location in locations if location.secure is secure], shuffle, first)
+        for locations in (listed, anchored)
+        for secure in (True, False)
     ]
-    distinct = dict.fromkeys(ordered)
-    return tuple(sorted(distinct, key=lambda location: location.url != first))
+    by_turns = (one for row in zip_longest(*groups) for one in row if one is not None)
+    kept = list(dict.fromkeys(by_turns))[:MAX_LOCATIONS]
+    ordered = dict.fromkeys(one for group in groups for one in group if one in kept)
+    return tuple(sorted(ordered, key=lambda location: location.url != first))
 
 
-def _shuffled(locations: list[Location], shuffle: Shuffle) -> list[Location]:
+def _shuffled(locations: list[Location], shuffle: Shuffle, first: str) -> list[Location]:
     shuffle(locations)
-    return locations
+    return sorted(locations, key=lambda location: location.url != first)
 
 
 def versioned_urls(url: str) -> tuple[str, ...]:

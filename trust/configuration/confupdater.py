@@ -5,14 +5,16 @@
     task = asyncio.create_task(updater.run())
     updater.conf                          # the snapshot, or None before the first
 
-Every failure is kept for the operator and leaves the last good configuration in place.
+Every failure is kept for the operator and leaves the last good configuration in place. Federated
+registries are other people's: they are asked apart from the own one and each has a deadline, so
+that none of them, slow or hostile, delays the own configuration or keeps the others waiting long.
 Source: trust.md 3, 5.4, 5.5.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -24,10 +26,17 @@ from trust.configuration.confparts import MAX_PART_BYTES
 from trust.configuration.confset import ConfigurationSet
 from trust.configuration.confstore import load_set, save_set
 from trust.configuration.fetch import Fetched, Fetcher, FetchLimits
-from trust.errors import ExchangeError, MalformedMessage, NetworkFailure, StorageError
+from trust.errors import (
+    EvidenceRejected,
+    ExchangeError,
+    MalformedMessage,
+    NetworkFailure,
+    StorageError,
+)
 from trust.globalconf import Anchor, GlobalConf
 
 MAX_UPDATE_BYTES = 2 * MAX_PART_BYTES  # all parts of one directory
+FEDERATED_AT_ONCE = 4  # half of the fetcher's connections: the own source always finds one free
 _LOG = logging.getLogger(__name__)
 
 
@@ -40,6 +49,8 @@ class UpdaterSettings:
         interval: between two downloads.
         allowed_federations: `none`, `all`, or names of instances.
         verify_tls: whether `https` addresses must have a certificate that the system trusts.
+        federation_seconds: how long one federated source may be downloaded from, over all of its
+            locations; the limits are for a single answer.
     """
 
     folder: Path
@@ -47,6 +58,7 @@ class UpdaterSettings:
     allowed_federations: tuple[str, ...] = ("none",)
     verify_tls: bool = True
     limits: FetchLimits = field(default_factory=FetchLimits)
+    federation_seconds: float = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +102,8 @@ class ConfigurationUpdater:
         self._saved: ConfigurationSet | None = None
         self._changed = asyncio.Event()
         self._updating = asyncio.Lock()
+        self._federating = asyncio.Lock()
+        self._accepting = asyncio.Lock()  # the client and the folder change one at a time
 
     @property
     def conf(self) -> GlobalConf | None:
@@ -125,12 +139,22 @@ class ConfigurationUpdater:
             return None
 
     async def run(self) -> None:
-        """Update for ever, first at once; ends only when it is cancelled."""
+        """Update for ever, first at once; ends only when it is cancelled.
+
+        The own source is asked in every interval, even while federated ones are being waited for.
+        """
+        federated: asyncio.Task[None] | None = None
         try:
             while True:
-                await self.update()
+                await self.update_own()
+                if federated is None or federated.done():
+                    federated = asyncio.create_task(self.update_federated())
+                    federated.add_done_callback(_log_failure)
                 await asyncio.sleep(self.settings.interval.total_seconds())
         finally:
+            if federated is not None:
+                federated.cancel()
+                await asyncio.wait((federated,))
             await self.close()
 
     async def close(self) -> None:
@@ -144,59 +168,99 @@ class ConfigurationUpdater:
         return self.conf
 
     async def update(self) -> bool:
-        """Update the own instance and the federated ones once; whether the own one was renewed."""
+        """Update the own instance, then the federated ones; whether the own one was renewed."""
+        renewed = await self.update_own()
+        await self.update_federated()
+        return renewed
+
+    async def update_own(self) -> bool:
+        """Update from the own source alone; whether it gave a configuration that was kept."""
         async with self._updating:
             if self._client is None:
                 await self.start()
-            return await self._update_all(self._started())
+            client = self._started()
+            source, error = await self._try_source(client, client.anchor)
+            async with self._accepting:
+                error = error or await self._save(client)
+            now = self._clock()
+            self.status = replace(
+                self.status,
+                last_attempt=now,
+                last_success=self.status.last_success if error else now,
+                last_error=error,
+                source=source or self.status.source,
+            )
+            return not error
+
+    async def update_federated(self) -> None:
+        """Update from the sources that the own configuration names, a few at a time."""
+        async with self._federating:
+            client = self._started()
+            slots = asyncio.Semaphore(FEDERATED_AT_ONCE)
+
+            async def problem_of(source: Anchor) -> str:
+                async with slots:
+                    end = asyncio.get_running_loop().time() + self.settings.federation_seconds
+                    return (await self._try_source(client, source, end))[1]
+
+            sources = client.sources()[1:]
+            problems = await asyncio.gather(*(problem_of(source) for source in sources))
+            async with self._accepting:
+                error = await self._save(client)
+            found = {
+                source.instance: problem
+                for source, problem in zip(sources, problems, strict=True)
+                if problem
+            }
+            self.status = replace(
+                self.status,
+                last_error=error or self.status.last_error,
+                federation_errors=MappingProxyType(found),
+            )
 
     def _started(self) -> ConfigurationClient:
         if self._client is None:
             raise RuntimeError("the updater has not been started")
         return self._client
 
-    async def _update_all(self, client: ConfigurationClient) -> bool:
-        before = self.status
-        source, error = await self._try_source(client, client.anchor)
-        federation: dict[str, str] = {}
-        for anchor in client.sources()[1:]:
-            _, problem = await self._try_source(client, anchor)
-            if problem:
-                federation[anchor.instance] = problem
-        error = error or await self._save(client)
-        now = self._clock()
-        self.status = UpdateStatus(
-            last_attempt=now,
-            last_success=before.last_success if error else now,
-            last_error=error,
-            source=source or before.source,
-            federation_errors=MappingProxyType(federation),
-        )
-        return not error
+    async def _try_source(
+        self, client: ConfigurationClient, source: Anchor, end: float | None = None
+    ) -> tuple[str, str]:
+        """Try the locations of a source in turn; the address that served, and the problem.
 
-    async def _try_source(self, client: ConfigurationClient, source: Anchor) -> tuple[str, str]:
-        """Try the locations of a source in turn; the address that served, and the problem."""
+        Args:
+            end: the event loop's time after which nothing more is downloaded.
+        """
         problem = "the anchor has no usable address"
         for location in client.locations(source):
             try:
-                await self._update_from(client, source, location)
+                await self._update_from(client, source, location, end)
             except ExchangeError as error:
                 problem = f"{error} ({error.code})"
                 _LOG.debug(
                     "%s: no configuration from %s: %s", source.instance, location.url, problem
                 )
+            except TimeoutError:
+                problem = f"it took longer than {self.settings.federation_seconds:g} seconds"
+                break
             else:
                 return location.url, ""
         _LOG.warning("%s: the configuration was not updated: %s", source.instance, problem)
         return "", problem
 
     async def _update_from(
-        self, client: ConfigurationClient, source: Anchor, location: Location
+        self, client: ConfigurationClient, source: Anchor, location: Location, end: float | None
     ) -> None:
-        url, raw = await self._fetch_directory(location)
-        update = client.read(source, location, url, raw, self._clock())
-        parts = await self._fetch_parts(update)
-        await asyncio.to_thread(client.accept, update, parts)
+        """Download and believe; raises ExchangeError, or TimeoutError for a download past `end`."""
+        async with asyncio.timeout_at(end):
+            url, raw = await self._fetch_directory(location)
+            update = client.read(source, location, url, raw, self._clock())
+            parts = await self._fetch_parts(update)
+        async with self._accepting:
+            if source not in client.sources():
+                text = f"The own configuration no longer names this source of {source.instance}"
+                raise EvidenceRejected(text, "global_conf_source_withdrawn")
+            await asyncio.to_thread(client.accept, update, parts)
         self._tell()
 
     async def _save(self, client: ConfigurationClient) -> str:
@@ -252,3 +316,9 @@ class ConfigurationUpdater:
             parts[entry] = answer.body
             left -= len(answer.body)
         return parts
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """A defect met while asking federated sources is told; the own updates go on."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _LOG.error("federated configurations were not updated", exc_info=error)
