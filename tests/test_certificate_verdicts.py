@@ -1,6 +1,7 @@
 """Verdicts on certificates are remembered for a minute, and never beyond their time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,7 +10,13 @@ from tests.pki import NOON, Pki
 from tests.signing import Signatory
 from trust.evidence.certificate_verdicts import CertificateVerdict, VerdictCache, judge_certificate
 from trust.evidence.signature_verifier import verify_signature
-from trust.globalconf import GlobalConf
+from trust.globalconf import (
+    ApprovedCa,
+    AuthorityCertificate,
+    GlobalConf,
+    InstanceConf,
+    OcspResponder,
+)
 from trust.pki.ocsp import CertificateStatus
 from trust.report import Outcome
 
@@ -29,13 +36,16 @@ def judged(signatory: Signatory, cache: VerdictCache) -> Judge:
         after: timedelta = timedelta(0),
         conf: GlobalConf | None = None,
         ocsp: bytes | None = None,
+        instance: InstanceConf | None = None,
     ) -> CertificateVerdict:
+        chosen = conf or signatory.conf
         return cache.judge(
             signatory.signer.certificate,
             signatory.pki.authority.certificate,
             [ocsp or signatory.ocsp],
-            conf or signatory.conf,
+            chosen,
             NOON + after,
+            instance=instance or chosen.own,
         )
 
     return judge
@@ -98,6 +108,21 @@ def test_validity_is_judged_each_time() -> None:
     assert judge(31 * SECOND, ocsp=response).path.code == "cannot_create_cert_path"
 
 
+def test_a_verdict_by_one_instances_list_is_not_used_for_another(signatory: Signatory) -> None:
+    top = AuthorityCertificate(
+        signatory.pki.authority.certificate,
+        (OcspResponder("http://x/", signatory.pki.stranger.certificate),),
+    )
+    generous = Pki(instance="OTHER").instance_conf(
+        approved_ca=ApprovedCa("CA", False, top, (), signatory.pki.profile)
+    )
+    conf = replace(signatory.conf, instances={**signatory.conf.instances, "OTHER": generous})
+    judge = judged(signatory, VerdictCache())
+    response = signatory.pki.ocsp(signatory.signer.certificate, signer=signatory.pki.stranger)
+    assert judge(conf=conf, ocsp=response, instance=generous).passed
+    assert not judge(conf=conf, ocsp=response).passed
+
+
 def test_a_bad_verdict_is_never_remembered(signatory: Signatory) -> None:
     cache = VerdictCache()
     revoked = signatory.pki.ocsp(signatory.signer.certificate, status=CertificateStatus.REVOKED)
@@ -120,17 +145,18 @@ def test_the_oldest_verdicts_make_room(signatory: Signatory) -> None:
 
 
 def test_the_answer_of_the_matching_response_decides_how_long(signatory: Signatory) -> None:
-    cache = VerdictCache()
+    cache, conf = VerdictCache(), signatory.conf
     foreign = signatory.pki.ocsp(signatory.pki.authority.certificate)
     certificate, anchor = signatory.signer.certificate, signatory.pki.authority.certificate
     responses = [b"junk", foreign, signatory.ocsp]
 
     def judge(at: datetime) -> CertificateVerdict:
-        return cache.judge(certificate, anchor, responses, signatory.conf, at)
+        return cache.judge(certificate, anchor, responses, conf, at, instance=conf.own)
 
     assert judge(NOON).passed
     assert judge(NOON + SECOND) is judge(NOON + SECOND)
-    assert judge_certificate(certificate, anchor, responses, signatory.conf, NOON) == judge(NOON)
+    verdict = judge_certificate(certificate, anchor, responses, conf, NOON, instance=conf.own)
+    assert verdict == judge(NOON)
 
 
 def test_a_whole_report_is_the_same_with_and_without_memory(signatory: Signatory) -> None:

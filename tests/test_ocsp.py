@@ -44,7 +44,9 @@ def _check(
     *responses: bytes, conf: GlobalConf = _CONF, at: datetime = NOON, any_status: bool = False
 ) -> Check:
     issuer = _PKI.authority.certificate
-    return check_ocsp(responses, _SIGNER.certificate, issuer, conf, at, any_status=any_status)
+    return check_ocsp(
+        responses, _SIGNER.certificate, issuer, conf, at, instance=conf.own, any_status=any_status
+    )
 
 
 def _assert_failed(check: Check, code: str, text: str) -> None:
@@ -107,6 +109,23 @@ def test_a_responder_listed_for_another_ca_is_not_authorised() -> None:
     _assert_failed(
         _check(response, conf=conf), "incorrect_validation_info", "not authorized for given CA"
     )
+
+
+def test_only_the_instance_that_supplied_the_ca_says_who_else_answers_for_it() -> None:
+    listed = OcspResponder("http://x/", _PKI.stranger.certificate)
+    generous = ApprovedCa(
+        "CA", False, AuthorityCertificate(_PKI.authority.certificate, (listed,)), (), _PKI.profile
+    )
+    foreign = [Pki(instance=name).instance_conf(approved_ca=generous) for name in ("A", "B")]
+    conf = _PKI.conf(federated=foreign)
+    response = _PKI.ocsp(_SIGNER.certificate, signer=_PKI.stranger)
+    text = "not authorized for given CA"
+    _assert_failed(_check(response, conf=conf), "incorrect_validation_info", text)
+    arguments = ([response], _SIGNER.certificate, _PKI.authority.certificate, conf, NOON)
+    for instance in foreign:
+        assert check_ocsp(*arguments, instance=instance).outcome is Outcome.PASSED
+    plain = replace(_PKI, instance="C").instance_conf()
+    _assert_failed(check_ocsp(*arguments, instance=plain), "incorrect_validation_info", text)
 
 
 @pytest.mark.parametrize("use", ["auth", "sign", "tsa"])
@@ -355,7 +374,7 @@ def test_the_worked_examples_response_is_good_for_its_hour() -> None:
     assert parse_ocsp_response(raw).cert_id == cert_id_of(owner, root)
     for minutes, outcome in ((0, Outcome.PASSED), (60, Outcome.PASSED), (61, Outcome.FAILED)):
         at = pki.at + timedelta(minutes=minutes)
-        assert check_ocsp([raw], owner, root, conf, at).outcome is outcome
+        assert check_ocsp([raw], owner, root, conf, at, instance=conf.own).outcome is outcome
 
 
 def test_an_rsa_responder_is_believed_and_its_damage_noticed() -> None:
@@ -365,7 +384,9 @@ def test_an_rsa_responder_is_believed_and_its_damage_noticed() -> None:
         (pki.ocsp(signer), Outcome.PASSED),
         (pki.damaged_ocsp(signer), Outcome.FAILED),
     ):
-        assert check_ocsp([response], signer, issuer, pki.conf(), NOON).outcome is outcome
+        conf = pki.conf()
+        check = check_ocsp([response], signer, issuer, conf, NOON, instance=conf.own)
+        assert check.outcome is outcome
 
 
 def test_an_answer_that_is_an_error_is_no_response() -> None:

@@ -13,7 +13,7 @@ from threading import Lock
 from cryptography import x509
 
 from trust.errors import MalformedMessage
-from trust.globalconf import GlobalConf
+from trust.globalconf import GlobalConf, InstanceConf
 from trust.pki.certificates import check_path, der
 from trust.pki.ocsp import CLOCK_SKEW, cert_id_of, check_ocsp, parse_ocsp_response, usable_until
 from trust.report import Check, Outcome
@@ -40,14 +40,16 @@ def judge_certificate(
     ocsp_responses: Sequence[bytes],
     conf: GlobalConf,
     at: datetime,
+    *,
+    instance: InstanceConf,
 ) -> CertificateVerdict:
     """Check path and OCSP status of a signing certificate that `anchor` is to have issued.
 
-    The anchor is the listed CA that the certificate names as its issuer, so the path is one step
-    long and embedded intermediates are not needed.
+    The anchor is the CA of the instance's list that the certificate names as its issuer, so the
+    path is one step long and embedded intermediates are not needed.
     Source: signatures.md 7.2; X-Road 7.8 CertChainVerifier.java.
     """
-    ocsp = check_ocsp(ocsp_responses, certificate, anchor, conf, at)
+    ocsp = check_ocsp(ocsp_responses, certificate, anchor, conf, at, instance=instance)
     if ocsp.outcome is not Outcome.PASSED:
         ocsp = Check(ocsp.name, ocsp.outcome, ocsp.detail, f"invalid_cert_path.{ocsp.code}")
     return CertificateVerdict(check_path(certificate, (), anchor, at), ocsp)
@@ -60,7 +62,7 @@ class _Remembered:
     last: datetime
 
 
-_Key = tuple[int, bytes, bytes, tuple[bytes, ...]]
+_Key = tuple[int, str, bytes, bytes, tuple[bytes, ...]]
 
 
 class VerdictCache:
@@ -83,13 +85,18 @@ class VerdictCache:
         ocsp_responses: Sequence[bytes],
         conf: GlobalConf,
         at: datetime,
+        *,
+        instance: InstanceConf,
     ) -> CertificateVerdict:
         """As `judge_certificate`; bad verdicts are never remembered."""
-        key = (conf.number, der(certificate), der(anchor), tuple(ocsp_responses))
+        name = instance.shared.instance
+        key = (conf.number, name, der(certificate), der(anchor), tuple(ocsp_responses))
         found = self._remembered.get(key)
         if found is not None and found.first <= at <= found.last:
             return found.verdict
-        verdict = judge_certificate(certificate, anchor, ocsp_responses, conf, at)
+        verdict = judge_certificate(
+            certificate, anchor, ocsp_responses, conf, at, instance=instance
+        )
         if verdict.passed:
             first, last = _good_while(certificate, anchor, ocsp_responses, conf)
             last = min(last, at + self._lifetime)

@@ -30,7 +30,7 @@ from trust.evidence.hashchain import (
 )
 from trust.evidence.signature import Signature, SignedMessage, parse_signature
 from trust.evidence.xades_form import Form
-from trust.globalconf import ApprovedCa, AuthorityCertificate, GlobalConf
+from trust.globalconf import ApprovedCa, AuthorityCertificate, GlobalConf, InstanceConf
 from trust.ids import ClientId
 from trust.pki.certificates import der, describe, is_sign_certificate
 from trust.pki.profiles import member_of
@@ -150,16 +150,17 @@ def _all_checks(
         yield from _skipped(_SIGNER_CHECKS + _VALUE_CHECKS + _CERTIFICATE_CHECKS)
         return
     certificate = content.signature.certificate
-    issuer = _issuer(certificate, sender, conf, at)
+    instance = conf.instance(sender.instance, at)
+    issuer = _issuer(certificate, instance)
     yield _check_usage(certificate)
     yield _check_signer(certificate, issuer, sender)
     yield from content.values
-    if issuer is None:
+    if issuer is None or instance is None:
         yield from _skipped(_CERTIFICATE_CHECKS)
         return
     judge = cache.judge if cache is not None else judge_certificate
     responses = content.signature.ocsp_responses
-    verdict = judge(certificate, issuer[1].certificate, responses, conf, at)
+    verdict = judge(certificate, issuer[1].certificate, responses, conf, at, instance=instance)
     yield verdict.path
     yield verdict.ocsp
 
@@ -306,11 +307,8 @@ def _der_value(value: bytes, field_bits: int) -> bytes:
 _Issuer = tuple[ApprovedCa, AuthorityCertificate]
 
 
-def _issuer(
-    certificate: x509.Certificate, sender: ClientId, conf: GlobalConf, at: datetime
-) -> _Issuer | None:
+def _issuer(certificate: x509.Certificate, instance: InstanceConf | None) -> _Issuer | None:
     """The CA of the sender's instance that issued the certificate and may issue such ones."""
-    instance = conf.instance(sender.instance, at)
     found = None if instance is None else instance.issuer_of(certificate)
     return None if found is None or found[0].authentication_only else found
 

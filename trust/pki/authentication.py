@@ -101,7 +101,9 @@ def _checks(  # usage, path, OCSP of every element below the anchor, binding
         status = (
             failed("ocsp_response", "internal_error", _NOT_APPROVED)
             if found is None
-            else check_ocsp(ocsp_responses, element, found[1].certificate, conf, at)
+            else check_ocsp(
+                ocsp_responses, element, found[1].certificate, conf, at, instance=instance
+            )
         )
         yield _grouped(status, f"{_GROUP}.invalid_cert_path")
     yield check_member(certificate, member, conf, at)

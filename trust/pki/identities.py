@@ -143,7 +143,7 @@ def _evidence(
     found = conf.own.issuer_of(certificate)
     if found is None:
         return f"{describe(certificate)} is not issued by an approved CA"
-    status = check_ocsp(present[:1], certificate, found[1].certificate, conf, at)
+    status = check_ocsp(present[:1], certificate, found[1].certificate, conf, at, instance=conf.own)
     if status.outcome is not Outcome.PASSED:
         return status.detail
     return _Evidence(intermediates, present)

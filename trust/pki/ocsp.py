@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from trust.asn1 import SEQUENCE, parse_element
 from trust.errors import MalformedMessage
-from trust.globalconf import GlobalConf
+from trust.globalconf import GlobalConf, InstanceConf
 from trust.names import responder_name, subject_name
 from trust.pki.certificates import UNREADABLE, check_readable, describe, has_extended_usage
 from trust.report import Check, failed, passed
@@ -180,6 +180,7 @@ def check_ocsp(
     conf: GlobalConf,
     at: datetime,
     *,
+    instance: InstanceConf,
     any_status: bool = False,
 ) -> Check:
     """Check that a fresh and authorised response says that the certificate was good at `at`.
@@ -187,6 +188,8 @@ def check_ocsp(
     Args:
         responses: DER; the first one whose first CertID names the certificate counts.
         issuer: the CA certificate of the trust list that the certificate names as issuer.
+        instance: the one in whose list the issuer was found: only the responders that it lists
+            there speak for the CA. The reference takes any instance's word for any CA.
         at: now for a live message, the time-stamp's time for an archived one.
         any_status: leave the status itself unjudged, for what is cached and shown.
 
@@ -197,7 +200,7 @@ def check_ocsp(
     if response is None:
         text = f"Unable to find OCSP response for certificate {describe(certificate)}"
         return _failed("cert_validation", text)
-    if problem := _signer_problem(response, issuer, conf, at) or _age_problem(
+    if problem := _signer_problem(response, issuer, instance, conf, at) or _age_problem(
         response.facts, conf, at
     ):
         return _failed("incorrect_validation_info", problem)
@@ -220,7 +223,11 @@ def _failed(code: str, text: str) -> Check:
 
 
 def _signer_problem(
-    response: OcspResponse, issuer: x509.Certificate, conf: GlobalConf, at: datetime
+    response: OcspResponse,
+    issuer: x509.Certificate,
+    instance: InstanceConf,
+    conf: GlobalConf,
+    at: datetime,
 ) -> str | None:
     """Why nobody entitled signed the response, or None.
 
@@ -233,7 +240,7 @@ def _signer_problem(
     signers = [found for found in candidates if _signed_by(response, found)]
     if not signers:
         return "Signature on OCSP response is not valid"
-    if not any(_authorised(signer, issuer, conf, at) for signer in signers):
+    if not any(_authorised(signer, issuer, instance) for signer in signers):
         return f"OCSP responder is not authorized for given CA: {describe(signers[0])}"
     return None
 
@@ -280,12 +287,10 @@ def _signed_by(response: OcspResponse, certificate: x509.Certificate) -> bool:
     return True
 
 
-def _authorised(
-    signer: x509.Certificate, issuer: x509.Certificate, conf: GlobalConf, at: datetime
-) -> bool:
+def _authorised(signer: x509.Certificate, issuer: x509.Certificate, instance: InstanceConf) -> bool:
     return (
         signer == issuer
-        or _listed(signer, issuer, conf, at)
+        or _listed(signer, issuer, instance)
         or (
             has_extended_usage(signer, ExtendedKeyUsageOID.OCSP_SIGNING)
             and _issued_by(signer, issuer)
@@ -293,12 +298,9 @@ def _authorised(
     )
 
 
-def _listed(
-    signer: x509.Certificate, issuer: x509.Certificate, conf: GlobalConf, at: datetime
-) -> bool:
+def _listed(signer: x509.Certificate, issuer: x509.Certificate, instance: InstanceConf) -> bool:
     return any(
         responder.certificate == signer
-        for instance in conf.visible(at)
         for ca in instance.shared.approved_cas
         for authority in ca.authorities
         if authority.certificate == issuer

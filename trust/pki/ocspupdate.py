@@ -142,7 +142,15 @@ class OcspUpdater:
         for url in responder_urls(certificate, conf):
             try:
                 raw = await self.post(url, request, REQUEST_TYPE)
-                check = check_ocsp([raw], certificate, issuer, conf, self.clock(), any_status=True)
+                check = check_ocsp(
+                    [raw],
+                    certificate,
+                    issuer,
+                    conf,
+                    self.clock(),
+                    instance=conf.own,
+                    any_status=True,
+                )
                 if check.outcome is Outcome.PASSED:
                     await asyncio.to_thread(self.cache.put, certificate, raw)
                     return None
