@@ -234,6 +234,7 @@ class Node:
             self._services_now,
             utc_now,
             der(self.internal.chain[0]),
+            spool,
         )
         pages = {"/asic": downloads.asic, "/verificationconf": downloads.verification_conf}
         self.systems_port = SystemsPort(consumer, pages, dialect)

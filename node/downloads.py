@@ -7,6 +7,7 @@ Containers carry no time-stamp yet, so `force` has nothing to do and nothing wai
 """
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from catalog.services import ServerConf
 from node.exchange.clients import authenticate, tls_facts
 from node.exchange.respond import respond
 from node.log.containers import (
+    ArchiveTooLarge,
     archive_name,
     documents,
     name_of,
@@ -27,10 +29,13 @@ from node.log.containers import (
 )
 from node.log.messagelog import MessageLog
 from node.log.records import StoredRecord
+from node.spool import Spool
 from trust.configuration.confstore import verification_zip
-from trust.errors import ExchangeError, MalformedMessage, SacbeError
+from trust.errors import ExchangeError, MalformedMessage, SacbeError, StorageError
 from trust.globalconf import GlobalConf
 from trust.ids import ClientId
+
+log = logging.getLogger("sacbe.downloads")
 
 _IN_MEMORY = 4 << 20  # bytes of an answer that is built without a file
 _PIECE = 64 * 1024
@@ -61,6 +66,7 @@ class Downloads:
 
     Attributes:
         own_certificate: DER of the node's internal certificate, which may speak for every client.
+        spool: where large answers are built; an archive is at most as large as one body may be.
     """
 
     log: MessageLog
@@ -68,6 +74,7 @@ class Downloads:
     services: Callable[[], ServerConf]
     clock: Callable[[], datetime]
     own_certificate: bytes
+    spool: Spool
 
     async def asic(self, request: web.BaseRequest) -> web.StreamResponse:
         """The containers of a message id, as a ZIP, or one of them alone."""
@@ -75,13 +82,16 @@ class Downloads:
             client = _client_of(request)
             self._authenticate(request, client)
             wanted = _wanted(request, client)
-            with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
+            with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=self.spool.folder) as spool:
                 target = cast(BinaryIO, spool)  # which it is in all but name
-                headers = await self._write(wanted, target)
+                headers = await self._build(wanted, target)
                 length = target.tell()
                 return await respond(request, 200, headers, _pieces(target), length)
         except _Refused as error:
             return web.Response(status=error.status, text=str(error))
+        except StorageError as error:
+            log.warning("GET /asic: %s", error)
+            return web.Response(status=500, text=str(error))
         except SacbeError as error:
             return web.Response(status=500, text=str(error))
 
@@ -95,11 +105,23 @@ class Downloads:
         except ExchangeError as error:
             raise _Refused(401, error.text) from error
 
+    async def _build(self, wanted: _Wanted, target: BinaryIO) -> tuple[tuple[str, str], ...]:
+        """Write what is wanted; says in a sentence what the disk or the bounds do not allow."""
+        try:
+            return await self._write(wanted, target)
+        except ArchiveTooLarge as error:
+            hint = 'ask for each alone, with "unique", or for less, with "requestOnly"'
+            raise _Refused(413, f'{error}: {hint} or "responseOnly"') from error
+        except OSError as error:
+            raise StorageError(
+                f"The answer can't be kept in {self.spool.folder}: {error.strerror}"
+            ) from error
+
     async def _write(self, wanted: _Wanted, target: BinaryIO) -> tuple[tuple[str, str], ...]:
         """Write what is wanted and leave the file at its end; returns the answer's headers."""
         found = documents(self.log, wanted.message_id, wanted.client, wanted.response)
         if not wanted.unique:
-            if not await write_archive(self.log, found, target):
+            if not await self._archive(found, target):
                 raise _Refused(404, "No signed documents found")
             target.seek(0, 2)
             name = archive_name(wanted.message_id, wanted.response)
@@ -112,6 +134,12 @@ class Downloads:
         await write_record_container(self.log, record, target)
         target.seek(0, 2)
         return _file(_CONTAINER, f'attachment; filename="{name_of(record)}"')
+
+    async def _archive(self, found: AsyncIterator[StoredRecord], target: BinaryIO) -> int:
+        spool = self.spool
+        return await write_archive(
+            self.log, found, target, folder=spool.folder, largest=spool.largest
+        )
 
     async def verification_conf(self, request: web.BaseRequest) -> web.StreamResponse:
         """Everything needed to judge a container offline, as the trust list is now."""

@@ -4,10 +4,13 @@ import io
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+from node.log import containers
 from node.log.containers import (
+    ArchiveTooLarge,
     archive_name,
     documents,
     name_of,
@@ -31,6 +34,13 @@ async def container_bytes(log: MessageLog, message_id: str) -> bytes:
     target = io.BytesIO()
     await write_record_container(log, record, target)
     return target.getvalue()
+
+
+async def archive_of(
+    log: MessageLog, message_id: str, target: BinaryIO, folder: Path, largest: int = 1 << 30
+) -> int:
+    found = documents(log, message_id, CLIENT)
+    return await write_archive(log, found, target, folder=folder, largest=largest)
 
 
 async def test_a_record_becomes_a_container_with_everything_it_has(database_dsn: str) -> None:
@@ -85,7 +95,7 @@ async def test_a_body_file_that_was_tampered_with_is_reported(
 
 
 async def test_the_archive_has_both_directions_of_one_party_and_nothing_else(
-    database_dsn: str,
+    database_dsn: str, tmp_path: Path
 ) -> None:
     async with message_log(database_dsn) as log:
         request = await log.append(sample_record(message_id="a/b c", time=AT))
@@ -95,7 +105,7 @@ async def test_the_archive_has_both_directions_of_one_party_and_nothing_else(
         await log.append(sample_record(message_id="a/b c", local=PROVIDER, side=Side.PROVIDER))
         await log.append(sample_record(message_id="another"))
         target = io.BytesIO()
-        assert await write_archive(log, documents(log, "a/b c", CLIENT), target) == 2
+        assert await archive_of(log, "a/b c", target, tmp_path) == 2
         only_answers = documents(log, "a/b c", CLIENT, response=True)
         assert [record.number async for record in only_answers] == [answer]
         names = [name_of(record) async for record in documents(log, "a/b c", CLIENT)]
@@ -110,12 +120,46 @@ async def test_the_archive_has_both_directions_of_one_party_and_nothing_else(
     assert names[1].startswith("a%2Fb+c-response-")
 
 
-async def test_an_archive_of_many_pages_and_one_of_nothing(database_dsn: str) -> None:
+async def test_an_archive_of_many_pages_and_one_of_nothing(
+    database_dsn: str, tmp_path: Path
+) -> None:
     async with message_log(database_dsn) as log:
         for _ in range(101):
             await log.append(sample_record(message_id="many"))
-        assert await write_archive(log, documents(log, "many", CLIENT), io.BytesIO()) == 101
-        assert await write_archive(log, documents(log, "none", CLIENT), io.BytesIO()) == 0
+        assert await archive_of(log, "many", io.BytesIO(), tmp_path) == 101
+        assert await archive_of(log, "none", io.BytesIO(), tmp_path) == 0
+
+
+async def test_an_archive_of_too_many_or_too_large_documents_is_refused(
+    database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with message_log(database_dsn) as log:
+        for _ in range(3):
+            await log.append(sample_record(message_id="three", body=body_of(b"x" * 10_000)))
+        whole = io.BytesIO()
+        assert await archive_of(log, "three", whole, tmp_path) == 3
+        assert await archive_of(log, "three", io.BytesIO(), tmp_path, whole.tell()) == 3
+        most = whole.tell() // 2
+        with pytest.raises(ArchiveTooLarge, match=f"larger than {most} bytes together"):
+            await archive_of(log, "three", io.BytesIO(), tmp_path, most)
+        await log.append(sample_record(message_id="one", body=body_of(b"x" * 10_000)))
+        assert await archive_of(log, "one", io.BytesIO(), tmp_path, 10) == 1
+        monkeypatch.setattr(containers, "MAX_RECORDS", 3)
+        assert await archive_of(log, "three", io.BytesIO(), tmp_path) == 3
+        monkeypatch.setattr(containers, "MAX_RECORDS", 2)
+        with pytest.raises(ArchiveTooLarge, match="more than 2 signed documents"):
+            await archive_of(log, "three", io.BytesIO(), tmp_path)
+
+
+async def test_large_containers_are_built_in_the_folder_and_nowhere_else(
+    database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containers, "_IN_MEMORY", 100)
+    async with message_log(database_dsn) as log:
+        await log.append(sample_record(message_id="one"))
+        assert await archive_of(log, "one", io.BytesIO(), tmp_path) == 1
+        with pytest.raises(FileNotFoundError):
+            await archive_of(log, "one", io.BytesIO(), tmp_path / "absent")
 
 
 def test_archive_names_follow_the_reference() -> None:

@@ -13,6 +13,8 @@ import pytest_asyncio
 from aiohttp import web
 
 from catalog.services import AccessRight, ConnectionType, HostedClient
+from node import downloads
+from node.log import containers
 from scripts.postgres import PostgresServer
 from tests.instance import (
     CONSUMER,
@@ -160,6 +162,40 @@ async def test_a_repeated_message_id_has_no_unique_container(pair: Pair) -> None
     await pair.call("twice")
     status, _, body = await pair.asic(pair.muni, "twice", "requestOnly", "unique")
     assert (status, body) == (500, b"There are 2 signed documents, not one")
+
+
+async def test_more_than_an_archive_may_hold_is_413(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.call("both")
+    monkeypatch.setattr(containers, "MAX_RECORDS", 1)
+    status, _, body = await pair.asic(pair.muni, "both")
+    assert status == 413
+    assert body.startswith(b'There are more than 1 signed documents: ask for each alone, with "un')
+    assert (await pair.asic(pair.muni, "both", "requestOnly"))[0] == 200
+
+
+async def test_a_spool_that_can_not_be_written_is_told_in_a_sentence(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await pair.call("full")
+    spool = pair.muni.settings.data / "spool"
+    monkeypatch.setattr(downloads, "_IN_MEMORY", 100)
+    for flags in ((), ("requestOnly", "unique")):
+        caplog.clear()
+        spool.rename(spool.with_name("away"))
+        try:
+            status, _, body = await pair.asic(pair.muni, "full", *flags)
+        finally:
+            spool.with_name("away").rename(spool)
+        sentence = f"The answer can't be kept in {spool}: No such file or directory"
+        assert (status, body.decode()) == (500, sentence)
+        told = [entry for entry in caplog.records if entry.name == "sacbe.downloads"]
+        assert [(entry.levelname, entry.getMessage()) for entry in told] == [
+            ("WARNING", f"GET /asic: {sentence}")
+        ]
+        assert not any(entry.exc_info for entry in caplog.records)
+    assert (await pair.asic(pair.muni, "full"))[0] == 200
 
 
 async def test_the_verification_configuration_is_enough_to_judge_by(

@@ -9,8 +9,9 @@ import io
 import shutil
 import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from node.log.messagelog import MessageLog
@@ -24,7 +25,12 @@ from trust.ids import ClientId
 _BODY = "attachment1"
 _IN_MEMORY = 4 << 20  # bytes of a container that is built without a file
 _PAGE = 50
+MAX_RECORDS = 1000  # in one archive
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)  # of ZIP
+
+
+class ArchiveTooLarge(StorageError):
+    """What was asked for is more than one archive may hold."""
 
 
 def name_of(record: StoredRecord) -> str:
@@ -54,8 +60,9 @@ async def documents(
 
 
 async def write_record_container(log: MessageLog, record: StoredRecord, target: BinaryIO) -> None:
-    """Write one container to a seekable file; raises StorageError when the body can't be read.
+    """Write one container to a seekable file.
 
+    Raises StorageError when the body can't be read, OSError when the file can't be written.
     A body that was not kept is left out; a verifier then says that it was not checked.
     """
     pieces = await _body_of(log, record)
@@ -63,20 +70,50 @@ async def write_record_container(log: MessageLog, record: StoredRecord, target: 
     bodies: Mapping[str, Iterable[bytes]] = {} if pieces is None else {_BODY: pieces}
     try:
         await asyncio.to_thread(write_container, container, target, bodies)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"The body of record {record.number} can't be read") from error
+    except ValueError as error:  # another size than the record says
+        raise _unreadable(record) from error
+
+
+def _readable(record: StoredRecord, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces of a body; the disk's troubles while reading are not those of the target."""
+    try:
+        yield from pieces
+    except OSError as error:
+        raise _unreadable(record) from error
+
+
+def _unreadable(record: StoredRecord) -> StorageError:
+    return StorageError(f"The body of record {record.number} can't be read")
 
 
 async def write_archive(
-    log: MessageLog, records: AsyncIterator[StoredRecord], target: BinaryIO
+    log: MessageLog,
+    records: AsyncIterator[StoredRecord],
+    target: BinaryIO,
+    *,
+    folder: Path,
+    largest: int,
 ) -> int:
-    """Write the containers of several records into one uncompressed ZIP; how many."""
+    """Write the containers of several records into one uncompressed ZIP; how many.
+
+    Raises ArchiveTooLarge for more than MAX_RECORDS, or for more than one that are larger than
+    `largest` bytes together; else as `write_record_container` does.
+
+    Args:
+        folder: where large containers are built; the files in it have no names.
+    """
     count = 0
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         async for record in records:
-            with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
+            if count == MAX_RECORDS:
+                raise ArchiveTooLarge(f"There are more than {MAX_RECORDS} signed documents")
+            with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=folder) as spool:
                 built = cast(BinaryIO, spool)  # which it is in all but name
                 await write_record_container(log, record, built)
+                if count and target.tell() + built.seek(0, io.SEEK_END) > largest:
+                    raise ArchiveTooLarge(
+                        f"The signed documents are larger than {largest} bytes together"
+                    )
                 await asyncio.to_thread(_add_entry, archive, record, built)
             count += 1
     return count
@@ -98,7 +135,7 @@ def _add_entry(archive: zipfile.ZipFile, record: StoredRecord, built: BinaryIO) 
 async def _body_of(log: MessageLog, record: StoredRecord) -> Iterable[bytes] | None:
     pieces = log.file_of(record)
     if pieces is not None:
-        return pieces
+        return _readable(record, pieces)
     data = await log.body_of(record)
     return None if data is None else (data,)
 
