@@ -82,7 +82,7 @@ class Downloads:
             client = _client_of(request)
             self._authenticate(request, client)
             wanted = _wanted(request, client)
-            with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=self.spool.folder) as spool:
+            with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(self.spool.folder)) as spool:
                 target = cast(BinaryIO, spool)  # which it is in all but name
                 headers = await self._build(wanted, target)
                 length = target.tell()

@@ -107,7 +107,7 @@ async def write_archive(
         async for record in records:
             if count == MAX_RECORDS:
                 raise ArchiveTooLarge(f"There are more than {MAX_RECORDS} signed documents")
-            with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=folder) as spool:
+            with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder)) as spool:
                 built = cast(BinaryIO, spool)  # which it is in all but name
                 await write_record_container(log, record, built)
                 if count and target.tell() + built.seek(0, io.SEEK_END) > largest:
