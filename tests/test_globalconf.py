@@ -7,7 +7,9 @@ from functools import cache
 from tests.pki import NOON, Pki
 from trust.globalconf import GlobalConf, InstanceConf, no_expiry
 from trust.ids import ClientId, GlobalGroupId, ServerId
+from trust.pki.authentication import check_member
 from trust.pki.certificates import der
+from trust.report import Outcome
 
 OWN = ClientId("TEST", "GOV", "1")
 PORTAL = ClientId("TEST", "GOV", "1", "portal")
@@ -125,9 +127,32 @@ def test_another_instance_can_not_claim_a_certificate_of_ours() -> None:
     for instances in ({"TEST": own, "PEER": peer}, {"PEER": peer, "TEST": own}):
         conf = GlobalConf("TEST", instances)
         for at in (NOON, LATE):
-            found = conf.server_of_certificate(der(identity.certificate), at)
+            for instance in ("", "PEER"):
+                found = conf.server_of_certificate(der(identity.certificate), at, instance=instance)
+                assert found is not None
+                assert found.id == FIRST
+
+
+def test_of_two_foreign_claims_to_a_certificate_that_of_the_members_instance_counts() -> None:
+    thief = ServerId(ClientId("THIEF", "GOV", "1"), "SS1")
+    identity = _pki("PEER").auth(FOREIGN)
+    claims = {
+        server.owner.instance: _pki(server.owner.instance).instance_conf(
+            {server.owner: ()}, [_pki(server.owner.instance).server(server, identity)]
+        )
+        for server in (thief, FOREIGN)
+    }
+    own = no_expiry(_pki("TEST").instance_conf())
+    for names in (("THIEF", "PEER"), ("PEER", "THIEF")):
+        conf = GlobalConf("TEST", {**{name: claims[name] for name in names}, "TEST": own})
+        for member in (FOREIGN.owner, thief.owner):
+            found = conf.server_of_certificate(
+                der(identity.certificate), NOON, instance=member.instance
+            )
             assert found is not None
-            assert found.id == FIRST
+            assert found.id.owner == member
+            assert check_member(identity.certificate, member, conf, NOON).outcome is Outcome.PASSED
+        assert conf.server_of_certificate(der(identity.certificate), LATE, instance="PEER") is None
 
 
 def test_the_own_version_decides_how_certificates_are_digested() -> None:

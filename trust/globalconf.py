@@ -275,7 +275,7 @@ class GlobalConf:
 
     @cached_property
     def _servers_by_hash(self) -> Mapping[bytes, tuple[Server, ...]]:
-        """Own servers first: another instance can't claim their certificates."""
+        """All servers that claim a certificate, own ones first."""
         found: dict[bytes, list[Server]] = {}
         for name in sorted(self.instances, key=lambda name: name != self.own_instance):
             for server in self.instances[name].shared.servers:
@@ -307,11 +307,22 @@ class GlobalConf:
         found = self._servers_by_id.get(server)
         return found if found and self.instance(server.owner.instance, at) is not None else None
 
-    def server_of_certificate(self, der: bytes, at: datetime) -> Server | None:
-        """Which server owns an authentication certificate, over all visible instances."""
+    def server_of_certificate(
+        self, der: bytes, at: datetime, *, instance: str = ""
+    ) -> Server | None:
+        """Which server owns an authentication certificate, over all visible instances.
+
+        Args:
+            instance: whose word counts when several foreign instances claim the certificate: that
+                of the member for whom the server is to speak, so that no third instance can take
+                a server from it. The own instance's word comes before all.
+        """
         digest = hashlib.new(self.auth_hash_name, der, usedforsecurity=False).digest()
         found = self._servers_by_hash.get(digest, ())
-        return next((s for s in found if self.instance(s.id.owner.instance, at) is not None), None)
+        visible = [s for s in found if self.instance(s.id.owner.instance, at) is not None]
+        order = (self.own_instance, instance)
+        preferred = (s for name in order for s in visible if s.id.owner.instance == name)
+        return next(preferred, visible[0] if visible else None)
 
     def in_group(self, client: ClientId, group: GlobalGroupId, at: datetime) -> bool:
         if self.instance(group.instance, at) is None:

@@ -71,7 +71,7 @@ class PeerTrust:
             fetch: asked for the OCSP responses when those that are known are no longer fresh.
         """
         certificates = _parse(chain)
-        server = conf.server_of_certificate(chain[0], at)
+        server = conf.server_of_certificate(chain[0], at, instance=provider.instance)
         key = _key(chain)
         responses = self._responses.get(key, ())
         try:

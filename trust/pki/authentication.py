@@ -121,7 +121,7 @@ def check_member(
     certificate: x509.Certificate, member: ClientId, conf: GlobalConf, at: datetime
 ) -> Check:
     """Check that the certificate is registered for a server where exactly this member is."""
-    server = conf.server_of_certificate(der(certificate), at)
+    server = conf.server_of_certificate(der(certificate), at, instance=member.instance)
     if server is None:
         text = (
             f"Authentication certificate {describe(certificate)} "
