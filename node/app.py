@@ -227,6 +227,7 @@ class Node:
             self.metrics,
             Version.find(peers.minimum_version) if peers.minimum_version else None,
             peers.request_timeout,
+            max(1, settings.limits.exchanges // 4),
         )
         downloads = Downloads(
             self.log,

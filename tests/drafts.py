@@ -63,6 +63,7 @@ class Draft:
         ocsp: the responses in front of a request.
         signed_ocsp: the responses inside the signature.
         embedded: CA certificates inside the signature.
+        signed_at: what the signature gives as its time; None for now.
         chained: sign through a hash chain, not by references.
         beside: other messages that the same hash chains lead to.
         headers: HTTP headers besides the content type and the framing.
@@ -80,6 +81,7 @@ class Draft:
     sender: Identity | None = None
     ocsp: list[bytes] = field(default_factory=list)
     embedded: Sequence[x509.Certificate] = ()
+    signed_at: datetime | None = None
     chained: bool = False
     beside: list[Digests] = field(default_factory=list)
     start: str = "POST / HTTP/1.1"
@@ -126,7 +128,7 @@ class Draft:
             intermediates=self.embedded,
             ocsp_responses=self.signed_ocsp,
             key=self.signer.key,
-            at=datetime.now(UTC),
+            at=self.signed_at or datetime.now(UTC),
         )
         return [*found, Part(SIGNATURE, self.edit_signature(document))]
 

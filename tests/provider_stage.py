@@ -22,6 +22,7 @@ from trust.settings import ByteSize
 
 OTHER_CLIENT = ClientId("TEST", "MUN", "2002", "taxes")  # of a third server
 LARGEST = 3_000_000  # bytes of a body
+LIMITS = LimitsSettings(body=ByteSize(LARGEST), memory_body=ByteSize(65_536))
 
 
 @dataclass
@@ -83,17 +84,16 @@ def offered(system: System) -> HostedClient:
 
 
 @asynccontextmanager
-async def provider_stage(folder: Path, postgres_server: PostgresServer) -> AsyncIterator[Stage]:
+async def provider_stage(
+    folder: Path, postgres_server: PostgresServer, limits: LimitsSettings = LIMITS
+) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         instance = await stack.enter_async_context(Instance(folder, postgres_server))
         system = await stack.enter_async_context(System().listening())
         civil = await instance.add(
             "CIVIL", PROVIDER, hosted=[offered(system)], minimum_version="7.6.0"
         )
-        civil.settings = replace(
-            civil.settings,
-            limits=LimitsSettings(body=ByteSize(LARGEST), memory_body=ByteSize(65_536)),
-        )
+        civil.settings = replace(civil.settings, limits=limits)
         muni = await instance.add("MUNI", CONSUMER)
         await instance.add("TAXES", OTHER_CLIENT)
         pki = LivePki.of(instance)

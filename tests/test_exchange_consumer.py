@@ -204,7 +204,7 @@ ANSWERS = (
         envelope(body=bytes(LARGEST + 1))),
     Defect(59, "a signature beyond its limit", f"{GROUP}invalid_message",
         parts(lambda found: [*found[:-1], Part(SIGNATURE, bytes((1 << 20) + 1))])),
-    Defect(59, "a fault beyond its limit", f"{GROUP}invalid_soap",
+    Defect(59, "a fault beyond its limit", f"{GROUP}invalid_message",
         bare(fault(text="x" * (1 << 20)))),
 )  # fmt: skip
 

@@ -4,8 +4,10 @@ Rows are those of transport.md 19. Nothing that was refused is in the log or rea
 """
 
 import asyncio
+import base64
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -41,11 +43,21 @@ AUTH = f"{GROUP}ssl_authentication_failed"
 HEAD = f"{GROUP}internal_error"
 TOO_OLD = "Server.ServerProxy.ClientProxyVersionNotSupported"  # in the words of such a server
 HOUR = timedelta(hours=1)
+OTHER_VALUE = re.compile(rb'(?<=<ds:SignatureValue Id="signature-value">)[^<]+')
+ORDER_OF_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 FAULT = (
     b'<SOAP-ENV:Envelope xmlns:SOAP-ENV="http://schemas.xmlsoap.org/soap/envelope/">'
     b"<SOAP-ENV:Body><SOAP-ENV:Fault><faultcode>Server.ClientProxy.Mine</faultcode>"
     b"<faultstring>x</faultstring></SOAP-ENV:Fault></SOAP-ENV:Body></SOAP-ENV:Envelope>"
 )
+
+
+def mirrored(value: bytes) -> bytes:
+    """The other value that verifies wherever this one does."""
+    raw = base64.b64decode(value)
+    assert len(raw) == 64, "an ECDSA value over P-256"
+    other = ORDER_OF_P256 - int.from_bytes(raw[32:])
+    return base64.b64encode(raw[:32] + other.to_bytes(32))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -112,6 +124,39 @@ async def test_row_58_the_same_request_many_times_at_once_is_acted_on_once(stage
     kinds = sorted(((answer and answer.first("content-type")) or "")[:9] for answer in answers)
     assert kinds == ["multipart", *["text/xml;"] * 7]
     assert len(stage.system.requests) == 1
+
+
+async def test_row_58_a_request_with_the_other_value_of_its_ec_signature(stage: Stage) -> None:
+    """From (r, s) anybody makes (r, n - s), which verifies, too: it is the same request."""
+    draft = stage.rogue.draft("POST", PATH, b'{"code":1}')
+    draft.framing = "length"
+    wire = draft.http()
+    other = OTHER_VALUE.sub(lambda found: mirrored(found[0]), wire)
+    assert other != wire
+    assert (await stage.rogue.send_bytes(other)) is not None
+    assert len(stage.system.requests) == 1
+    code = fault_code(await stage.rogue.send_bytes(wire))
+    assert code == "server.serverproxy.invalid_message"
+    assert len(stage.system.requests) == 1
+
+
+@pytest.mark.parametrize("apart", [timedelta(days=1), timedelta(hours=2), -timedelta(hours=2)])
+async def test_row_58_a_signature_of_another_time(stage: Stage, apart: timedelta) -> None:
+    """Its OCSP response is fresh, for that is not signed and can be replaced."""
+    draft = stage.rogue.draft("POST", PATH, b'{"code":1}')
+    draft.signed_at = datetime.now(UTC) - apart
+    await stage.refuses(draft, "invalid_message")
+
+
+@pytest.mark.parametrize("apart", [timedelta(minutes=30), -timedelta(minutes=30)])
+async def test_a_clock_that_is_wrong_by_half_an_hour_is_borne(
+    stage: Stage, apart: timedelta
+) -> None:
+    draft = stage.rogue.draft("POST", PATH, b'{"code":1}')
+    draft.signed_at = datetime.now(UTC) - apart
+    answer = await stage.rogue.send(draft)
+    assert answer is not None
+    assert split_parts(answer)[-1].content_type == SIGNATURE
 
 
 # --- the envelope and the parts ---------------------------------------------------------------
@@ -211,11 +256,19 @@ def target(path: str) -> Change:
     return lines(lambda found: [found[0], path, *found[2:]])
 
 
-def extra(line: str) -> Change:
-    return lines(lambda found: [*found[:-1], line, found[-1]])
+def extra(*more: str) -> Change:
+    return lines(lambda found: [*found[:-1], *more, found[-1]])
 
 
 _ROOT = "/r1/TEST/GOV/1001/persons"
+SAID_ONCE = (
+    f"X-Road-Client:{CONSUMER.path}",
+    "x-road-id:1",
+    "x-road-request-id:1",
+    "X-Road-UserId:EX1",
+    "X-Road-Security-Server:TEST/GOV/1001/CIVIL",
+    "X-Road-Represented-Party:COM/33",
+)
 DROPPED = (
     "transfer-encoding", "keep-alive", "proxy-authenticate", "proxy-authorization", "te",
     "trailer", "upgrade", "connection", "user-agent", "host", "content-length", "server", "expect",
@@ -267,6 +320,8 @@ SENDERS = (
     Defect(24, "three parts of a server", HEAD, extra("X-Road-Security-Server:TEST/GOV/1001")),
     Defect(24, "a represented party of three", HEAD, extra("X-Road-Represented-Party:a/b/c")),
     *(Defect(24, f"with {name}", HEAD, extra(f"{name.title()}:1")) for name in DROPPED),
+    *(Defect(24, f"two {line}", HEAD, extra(line, line)) for line in SAID_ONCE),
+    *(Defect(24, f"underscores {line}", HEAD, extra(line.replace("-", "_"))) for line in SAID_ONCE),
     Defect(24, "no client", f"{GROUP}invalid_client_identifier", header("X-Road-Client", None)),
     Defect(24, "a client of two parts", HEAD, header("X-Road-Client", "TEST/MUN")),
     Defect(24, "a client with an empty part", HEAD, header("X-Road-Client", "TEST/MUN//x")),

@@ -192,6 +192,15 @@ def test_the_fault_of_somebody_else_stays_as_it_came() -> None:
     )
 
 
+def test_what_a_peer_says_in_a_fault_has_a_bounded_length() -> None:
+    long = "x" * 10_000
+    fault = parse_fault(build_fault_xml(Fault(long, long, long, long)))
+    assert fault is not None
+    assert [len(fault.code), len(fault.text), len(fault.detail), len(fault.actor)] == [
+        255, 4096, 255, 255,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("code", "status"),
     [("server.serverproxy.access_denied", 500), ("Server.ServerProxy.AccessDenied", 500),

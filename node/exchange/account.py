@@ -1,6 +1,7 @@
 """The account of one exchange: who, what, how it ended; one log line and one set of counts."""
 
 import logging
+import re
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -8,6 +9,8 @@ from typing import Protocol, Self
 from node.operate.metrics import NodeMetrics, StageClock, stage_line
 
 log = logging.getLogger("sacbe.exchange")
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.:-]{1,120}")
 
 ABANDONED = "abandoned"  # nobody waits for the answer any more
 
@@ -64,9 +67,16 @@ class Account:
             f" peer={self.peer!r:.300} status={self.status}"
             f" in={self.request_bytes} out={self.response_bytes}"
             f" ms={self.clock.total * 1000:.1f} {stage_line(self.clock.seconds)}"
-            f" fault={code or '-'}"
+            f" fault={_word(code)}"
         )
         if failure is not None:
-            log.info("%s error=%s text=%.500r", line, failure.error_id, failure.text)
+            log.info("%s error=%s text=%.500r", line, _word(failure.error_id), failure.text)
         else:
             log.info("%s", line)
+
+
+def _word(text: str) -> str:
+    """What a peer may have chosen, as one word of bounded length."""
+    if not text:
+        return "-"
+    return text if _PLAIN.fullmatch(text) else f"{text[:120]!r}"

@@ -29,7 +29,7 @@ from node.messages.exchange import check_answers
 from node.messages.fault import Dialect, Side
 from node.messages.rest import DROPPED_HEADERS, RestRequestHead, RestResponseHead, request_hash
 from node.messages.transport import Direction
-from node.messages.transport_reader import TransportReader
+from node.messages.transport_reader import REST_LIMITS, TransportReader
 from node.network.peers import Peers, Reached
 from node.operate.metrics import NodeMetrics
 from node.spool import Spool
@@ -106,7 +106,7 @@ class Consumer:
             with received:  # the peer's connection is free for the next exchange by now
                 account.request_bytes = kept.size
                 hashed = request_hash(head.raw, None if body is None else kept.digest)
-                response = self._judge(head, received, hashed, snapshot)
+                response = self._judge(head, received, hashed)
                 account.clock.mark("verify")
                 await self.evidence.keep_response(head, received, account.peer)
                 account.clock.mark("log")
@@ -174,7 +174,7 @@ class Consumer:
             )
         envelope = ResponseEnvelope.parse(answer.head.headers)
         try:
-            reader = TransportReader(Direction.RESPONSE, envelope.content_type)
+            reader = TransportReader(Direction.RESPONSE, envelope.content_type, REST_LIMITS)
             received = await receive(answer.pieces(), reader, self.spool.body, _no_judgement)
         except LoggingFailed:
             raise
@@ -200,14 +200,16 @@ class Consumer:
         head: RestRequestHead,
         received: ReceivedMessage,
         hashed: bytes,
-        snapshot: Snapshot,
     ) -> RestResponseHead:
-        """Believe the answer: signed by the provider, and an answer to this very request."""
+        """Believe the answer: signed by the provider, and an answer to this very request.
+
+        By the trust list of now, for an answer may take its time.
+        """
         try:
             response = RestResponseHead.parse(received.head)
         except ExchangeError as error:
             raise error.within(_GROUP) from error
-        self.evidence.judge(received, head.provider, snapshot.conf)
+        self.evidence.judge(received, head.provider, self.snapshots.take().conf)
         check_answers(head, response, hashed)
         return response
 

@@ -7,7 +7,7 @@ Source: design.md 3; signatures.md 4, 6.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from node.body import SpooledBody
 from node.exchange.received import ReceivedMessage
@@ -16,8 +16,9 @@ from node.log.messagelog import MessageLog
 from node.log.records import LoggedBody, MessageRecord, Side
 from node.messages.rest import RestRequestHead
 from trust.digests import sha512
-from trust.errors import EvidenceRejected
+from trust.errors import EvidenceRejected, ExchangeError
 from trust.evidence.certificate_verdicts import VerdictCache
+from trust.evidence.signature import Signature
 from trust.evidence.signature_verifier import judge_signer, verify_content
 from trust.globalconf import GlobalConf
 from trust.ids import ClientId
@@ -32,11 +33,10 @@ class Evidence:
     clock: Callable[[], datetime]
     verdicts: VerdictCache
 
-    def judge(self, received: ReceivedMessage, sender: ClientId, conf: GlobalConf) -> bytes:
+    def judge(self, received: ReceivedMessage, sender: ClientId, conf: GlobalConf) -> Signature:
         """Believe that `sender` signed every part received, or raise EvidenceRejected.
 
-        The moment is now, also for a message that took long to arrive. Returns the signature
-        value.
+        The moment is now, also for a message that took long to arrive.
         """
         content = verify_content(received.signed)
         report = judge_signer(content, sender, conf, self.clock(), self.verdicts)
@@ -46,7 +46,7 @@ class Evidence:
             raise error.within("signature_verification") from None
         if content.signature is None:
             raise EvidenceRejected("Signature is not valid", "signature_verification")
-        return content.signature.value
+        return content.signature
 
     async def keep_sent(
         self,
@@ -62,14 +62,16 @@ class Evidence:
         await self.log.append(self._record(side, request, response, files, body, peer, None))
 
     async def keep_request(
-        self, request: RestRequestHead, received: ReceivedMessage, value: bytes, peer: str
+        self, request: RestRequestHead, received: ReceivedMessage, signature: Signature, peer: str
     ) -> None:
         """Make durable, as provider, the request that we believe.
 
-        Raises LoggingFailed, or ReplayDetected when this very request was received before.
+        Raises StaleRequest, LoggingFailed, or ReplayDetected when this very request was received
+        before.
         """
+        check_signing_time(signature, self.clock(), self.log.replay_retention / 2)
         files = _files(received)
-        key = replay_key(value, received)
+        key = replay_key(signature, received)
         await self.log.append(
             self._record(Side.PROVIDER, request, None, files, received.body, peer, key)
         )
@@ -116,6 +118,31 @@ def _files(received: ReceivedMessage) -> SignatureFiles:
     return SignatureFiles(received.signature, received.hash_chain_result, received.hash_chain)
 
 
-def replay_key(signature_value: bytes, received: ReceivedMessage) -> bytes:
-    """What makes a signed request the same: signature value and message (decisions/0002)."""
-    return hashlib.sha256(signature_value + sha512(received.head)).digest()
+class StaleRequest(ExchangeError):
+    """A request that says it was signed at another time; it may be an old one sent again."""
+
+    code = "invalid_message"
+
+
+def check_signing_time(signature: Signature, at: datetime, apart: timedelta) -> None:
+    """Refuse a request whose signing time is missing or further than `apart` from now.
+
+    The signing time is signed; the OCSP response beside it is not, and anybody can put a fresh one
+    there. Replay keys are kept for twice that time (decisions/0008).
+    """
+    signed_at = signature.signing_time
+    if signed_at is None:
+        raise StaleRequest("The signature does not say when it was made")
+    if abs(at - signed_at) > apart:
+        raise StaleRequest(
+            f"The signature was made at {signed_at:%Y-%m-%dT%H:%M:%SZ}, more than"
+            f" {int(apart.total_seconds()) // 60} minutes from {at:%Y-%m-%dT%H:%M:%SZ} here"
+        )
+
+
+def replay_key(signature: Signature, received: ReceivedMessage) -> bytes:
+    """What makes a signed request the same: what was signed, and the message (decisions/0008).
+
+    The signature value is no part of it: from one value for an EC key anybody can make another.
+    """
+    return hashlib.sha256(sha512(signature.signed_info) + sha512(received.head)).digest()

@@ -5,8 +5,10 @@
 Source: transport.md 10.1; design.md 3; X-Road 7.8 ServerRestMessageProcessor.java.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from aiohttp import web
@@ -36,17 +38,20 @@ from node.messages.envelope import (
 from node.messages.fault import Dialect, Side, build_fault_xml
 from node.messages.rest import RestRequestHead, RestResponseHead, request_hash
 from node.messages.transport import Direction
-from node.messages.transport_reader import TransportReader
+from node.messages.transport_reader import REST_LIMITS, TransportReader
 from node.messages.version import Version, check_version
 from node.network.information_system import InformationSystem, SystemAnswer
 from node.network.tls import peer_chain
 from node.operate.metrics import NodeMetrics
 from node.spool import Spool
 from trust.errors import (
+    AccessDenied,
     ExchangeError,
     LoggingFailed,
     MalformedMessage,
+    ServiceDisabled,
     UnknownMember,
+    UnknownService,
     UntrustedPeer,
     WrongServiceType,
 )
@@ -55,6 +60,7 @@ from trust.ids import ServerId
 from trust.pki.identities import SignIdentity
 
 _GROUP = "service_failed"
+_REFUSALS = (AccessDenied, ServiceDisabled, UnknownService, WrongServiceType)
 _REFERENCES_SINCE = Version(7, 6, 0)
 
 
@@ -62,6 +68,10 @@ class WrongServer(ExchangeError):
     """The request names another security server as its destination."""
 
     code = "invalid_security_server"
+
+
+class TooBusy(ExchangeError):
+    """One peer has as many requests under way as one peer may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +99,8 @@ class Provider:
     metrics: NodeMetrics
     minimum_version: Version | None
     patience: timedelta  # longest silence of a peer that sends a request
+    per_peer: int  # exchanges of one peer at the same time
+    _running: Counter[ServerId] = field(default_factory=Counter)
 
     async def handle_message(self, request: web.BaseRequest) -> web.StreamResponse:
         """Carry one message; every failure becomes a fault with status 200."""
@@ -114,6 +126,31 @@ class Provider:
         snapshot = self.snapshots.take()
         caller = self._caller(request, snapshot)
         account.peer = str(caller.server.id)
+        with self._place(caller.server.id):
+            return await self._serve(request, envelope, dialect, account, snapshot, caller)
+
+    @contextmanager
+    def _place(self, peer: ServerId) -> Iterator[None]:
+        """Nobody takes the places of everybody."""
+        if self._running[peer] >= self.per_peer:
+            raise TooBusy(f"{peer} has {self.per_peer} requests under way here; come again")
+        self._running[peer] += 1
+        try:
+            yield
+        finally:
+            self._running[peer] -= 1
+            if not self._running[peer]:
+                del self._running[peer]
+
+    async def _serve(
+        self,
+        request: web.BaseRequest,
+        envelope: RequestEnvelope,
+        dialect: Dialect,
+        account: Account,
+        snapshot: Snapshot,
+        caller: Caller,
+    ) -> web.StreamResponse:
         check_version(envelope.proxy_version, self.minimum_version)
         if not envelope.rest:
             check_soap_action(envelope.soap_action)
@@ -150,22 +187,16 @@ class Provider:
         account: Account,
     ) -> Admitted:
         """Access, signature, log, in the order of the reference server."""
-        snapshot, head, signer = reception.snapshot, reception.head, reception.signer
-        path = reception.path
-        if head is None or signer is None or path is None:
+        head, signer = reception.head, reception.signer
+        if head is None or signer is None:
             raise AssertionError("a complete message has had its head judged")
-        service = decide(
-            snapshot.services,
-            head.client,
-            head.service,
-            head.method,
-            path,
-            lambda group: snapshot.conf.in_group(head.client, group, snapshot.at),
-        )
-        value = self.evidence.judge(message, head.client, snapshot.conf)
+        snapshot = self.snapshots.take()  # rights may have gone while the message came slowly
+        reception.judge_sender(message, snapshot)
+        service = reception.decide_access(snapshot)
+        signature = self.evidence.judge(message, head.client, snapshot.conf)
         account.clock.mark("verify")
         peer = account.peer
-        await self.evidence.keep_request(head, message, value, peer)
+        await self.evidence.keep_request(head, message, signature, peer)
         account.clock.mark("log")
         return Admitted(head, message, service, signer, _form(envelope), peer)
 
@@ -243,14 +274,14 @@ class _Reception:
     async def receive(self, request: web.BaseRequest, envelope: RequestEnvelope) -> ReceivedMessage:
         """Read the whole message; who sends it is judged as soon as its head is there."""
         try:
-            reader = TransportReader(Direction.REQUEST, envelope.content_type)
+            reader = TransportReader(Direction.REQUEST, envelope.content_type, REST_LIMITS)
             message = await receive(
                 request_pieces(request, self._provider.patience),
                 reader,
-                self._provider.spool.body,
+                self._new_body,
                 self._judge_head,
             )
-        except LoggingFailed:
+        except (LoggingFailed, *_REFUSALS):
             raise
         except ExchangeError as error:
             raise error.within(_GROUP) from error.__cause__
@@ -282,9 +313,42 @@ class _Reception:
         self.signer = provider.evidence.signers.signer_of(
             head.provider.member, snapshot.conf, snapshot.at
         )
-        provider.callers.require_speaks_for(
-            self._caller, head.client, tuple(message.ocsp_responses), snapshot.conf, snapshot.at
+        self.judge_sender(message, snapshot)
+
+    def judge_sender(self, message: ReceivedMessage, snapshot: Snapshot) -> None:
+        """Whether the node at the other end may speak for the client that the head names."""
+        self._provider.callers.require_speaks_for(
+            self._caller,
+            self._judged_head.client,
+            tuple(message.ocsp_responses),
+            snapshot.conf,
+            snapshot.at,
         )
+
+    def decide_access(self, snapshot: Snapshot) -> Service:
+        """The service, if the client may call it; raises what `decide` raises."""
+        head = self._judged_head
+        if self.path is None:
+            raise AssertionError("a judged head has a path")
+        return decide(
+            snapshot.services,
+            head.client,
+            head.service,
+            head.method,
+            self.path,
+            lambda group: snapshot.conf.in_group(head.client, group, snapshot.at),
+        )
+
+    def _new_body(self) -> SpooledBody:
+        """Room for a body; there is none for a client that may not call the service at all."""
+        self.decide_access(self.snapshot)
+        return self._provider.spool.body()
+
+    @property
+    def _judged_head(self) -> RestRequestHead:
+        if self.head is None:
+            raise AssertionError("there is no head yet")
+        return self.head
 
 
 def _reported(message: ReceivedMessage) -> MalformedMessage:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
 from datetime import timedelta
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 from trust.errors import NetworkFailure
 
 _NO_BODY = (204, 304)
+_STALL_SECONDS = 60.0
 _ABSOLUTE = re.compile(r"^https?://[^/?#]*", re.IGNORECASE)
 
 
@@ -22,6 +23,23 @@ class ExactResponse(web.StreamResponse):
         await super()._prepare_headers()
         for name in invented:
             self._headers.popall(name, None)
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        await self._unless_stalled(super().write(data))
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        await self._unless_stalled(super().write_eof(data))
+
+    async def _unless_stalled(self, writing: Coroutine[None, None, None]) -> None:
+        """Give up on a receiver that takes nothing: it would hold its place for ever."""
+        try:
+            async with asyncio.timeout(_STALL_SECONDS):
+                await writing
+        except TimeoutError as error:
+            transport = None if self._req is None else self._req.transport
+            if transport is not None:
+                transport.abort()
+            raise NetworkFailure("The receiver of the answer stands still", "io_error") from error
 
 
 async def request_pieces(request: web.BaseRequest, patience: timedelta) -> AsyncIterator[bytes]:

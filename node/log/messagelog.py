@@ -248,6 +248,11 @@ class MessageLog:
         return self._problem or self._writer.trouble or self._bodies.problem
 
     @property
+    def replay_retention(self) -> timedelta:
+        """How long an accepted request is remembered at least."""
+        return max(self.settings.replay_window, self._evidence_life())
+
+    @property
     def healthy(self) -> bool:
         return self.reason is None
 
@@ -288,7 +293,7 @@ class MessageLog:
 
     async def _keep_up(self) -> None:
         while True:
-            life = max(self.settings.replay_window, self._evidence_life())
+            life = self.replay_retention
             try:
                 await make_partitions(self._pool, self._clock())
                 await purge_replay_keys(self._pool, self._clock() - life)

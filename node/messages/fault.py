@@ -24,7 +24,9 @@ from trust.xmlbytes import parse_xml
 SOAP_ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 FAULT_CONTENT_TYPE = "text/xml; charset=utf-8"  # of a bare fault, in lower case
 FAULT_PART_CONTENT_TYPE = "text/xml; charset=UTF-8"  # of a fault in a part
-MAX_FAULT_BYTES = 1024 * 1024
+MAX_FAULT_BYTES = 64 * 1024
+_LONGEST_WORD = 255  # characters of a code, a detail, an actor; what is longer is cut
+_LONGEST_TEXT = 4096
 _QUOTES = {'"': "&quot;", "'": "&apos;"}
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NOT_PRINTABLE = re.compile(r"[^\x21-\x7e]+")
@@ -168,11 +170,12 @@ def parse_fault(raw: bytes) -> Fault | None:
     code = _child_text(found, "faultcode").strip()
     if not code:
         raise MalformedMessage("SOAP fault has no code", "invalid_soap")
-    return Fault(code, _child_text(found, "faultstring"), _detail(found), _actor(found))
+    text = _child_text(found, "faultstring")[:_LONGEST_TEXT]
+    return Fault(code[:_LONGEST_WORD], text, _detail(found), _actor(found))
 
 
 def _actor(found: etree._Element) -> str:
-    return _child_text(found, "faultactor")
+    return _child_text(found, "faultactor")[:_LONGEST_WORD]
 
 
 def _detail(found: etree._Element) -> str:
@@ -181,7 +184,7 @@ def _detail(found: etree._Element) -> str:
     if detail is None:
         return ""
     inner = _child(detail, "faultDetail")
-    return _text(detail if inner is None else inner).strip()
+    return _text(detail if inner is None else inner).strip()[:_LONGEST_WORD]
 
 
 def _child(parent: etree._Element, name: str) -> etree._Element | None:

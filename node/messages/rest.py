@@ -47,6 +47,10 @@ ISSUE = "x-road-issue"
 SECURITY_SERVER = "x-road-security-server"
 REPRESENTED_PARTY = "x-road-represented-party"
 
+_SAID_ONCE = frozenset(
+    {CLIENT, MESSAGE_ID, REQUEST_ID, USER_ID, SECURITY_SERVER, REPRESENTED_PARTY}
+)
+
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _TARGET = re.compile(
@@ -133,7 +137,7 @@ class RestRequestHead:
         Raises:
             MalformedMessage: `internal_error`, or `invalid_client_identifier` without a client.
         """
-        kept = _kept(headers, {REQUEST_ID, REQUEST_HASH})
+        kept = _last_ones(_kept(headers, {REQUEST_ID, REQUEST_HASH}))
         kept.append((REQUEST_ID, request_id))
         if not any(name.lower() == MESSAGE_ID for name, _ in kept):
             kept.append((MESSAGE_ID, f"{instance}-{message_id or request_id}"))
@@ -154,7 +158,7 @@ class RestRequestHead:
             raise _malformed("Invalid request URI")
         path, query = match.groups()
         service, service_path = _read_path(path)
-        named = {name.lower(): value for name, value in headers}  # the last one wins
+        named = _named_once(headers)
         if CLIENT not in named:
             raise MalformedMessage("The client identifier is missing", "invalid_client_identifier")
         server = named.get(SECURITY_SERVER)
@@ -278,6 +282,35 @@ def _kept(headers: RawHeaders, more: set[str]) -> list[tuple[str, str]]:
     dropped = DROPPED_HEADERS | more
     texts = ((name.decode("latin-1"), _text(value)) for name, value in headers)
     return [(name, value) for name, value in texts if name.lower() not in dropped]
+
+
+def _last_ones(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Without repeats of a header that says who asks or for what: the last one counts."""
+    found: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for name, value in reversed(headers):
+        spelled = name.lower()
+        if spelled in _SAID_ONCE and spelled in seen:
+            continue
+        seen.add(spelled)
+        found.append((name, value))
+    return found[::-1]
+
+
+def _named_once(headers: Headers) -> dict[str, str]:
+    """Values by lower-case name; who asks and for what may be said only once.
+
+    All headers go to the provider's system, which may take the first of two where we judged the
+    last, and may read `X_Road_Client` as `X-Road-Client`. X-Road lets both through.
+    """
+    named: dict[str, str] = {}
+    for name, value in headers:
+        spelled = name.lower()
+        known = spelled.replace("_", "-")
+        if known in _SAID_ONCE and (known in named or spelled != known):
+            raise _malformed(f"The header {known} must be there once and spelled like that")
+        named[spelled] = value
+    return named
 
 
 def _text(value: bytes) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from cryptography.x509 import ocsp
 
 from node.messages import mediatype
-from node.messages.fault import parse_fault
+from node.messages.fault import MAX_FAULT_BYTES, parse_fault
 from node.messages.mediatype import MediaType
 from node.messages.multipart import (
     MessageEnd,
@@ -64,6 +64,10 @@ class TransportLimits:
 
 _Sink = Callable[[bytes, list[TransportEvent]], None]
 _Finish = Callable[[list[TransportEvent]], None]
+
+
+# a REST exchange has no SOAP message, only faults
+REST_LIMITS = TransportLimits(soap=MAX_FAULT_BYTES)
 
 
 class TransportReader:
