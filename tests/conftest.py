@@ -3,6 +3,7 @@
 import pytest
 
 from tests.database_fixtures import database_dsn, module_database_dsn, postgres_server
+from tests.grouping import group_of
 
 __all__ = ["database_dsn", "module_database_dsn", "postgres_server"]
 
@@ -12,3 +13,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "postgres_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.database)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """With `--dist loadgroup`: the groups of `tests/grouping.py`."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import (  # type: ignore[import-untyped]  # has no types
+        LoadGroupScheduling,
+    )
+
+    scheduling = LoadGroupScheduling(config, log)
+    scheduling._split_scope = group_of
+    return scheduling
