@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import asyncpg
 
@@ -11,6 +12,7 @@ from scripts.ecosystem.institutions import BENEFITS, CIVIL, MUNI, PERSONS, Insti
 from scripts.ecosystem.system import InformationSystem
 from scripts.trustlist import load_trust_list
 from tests.real_nodes import Calls, RealNodes
+from trust.digests import sha512
 from trust.evidence.asic import parse_container
 from trust.evidence.container import verify_container
 from trust.globalconf import GlobalConf
@@ -58,6 +60,32 @@ async def check_logs(nodes: RealNodes, calls: Calls) -> None:
             assert await connection.fetchval(_REQUESTS, list(asked)) == len(asked)
         finally:
             await connection.close()
+
+
+async def check_body_files(nodes: RealNodes, one: Institution, folder: Path) -> tuple[int, int]:
+    """Compare every body file that a record names with its digest.
+
+    Returns:
+        How many there are, and how many files no record names: a killed node may leave those.
+    """
+    connection = await asyncpg.connect(await nodes.dsn(one))
+    try:
+        rows = await connection.fetch(
+            "SELECT body_file, body_size, body_digest FROM message_record"
+            " WHERE body_file IS NOT NULL"
+        )
+    finally:
+        await connection.close()
+    files = {row["body_file"]: row for row in rows}
+    for name, row in files.items():
+        body = await asyncio.to_thread((folder / name).read_bytes)
+        assert (len(body), sha512(body)) == (row["body_size"], row["body_digest"])
+    assert len(files) == len(rows)
+    return len(files), len(files_in(folder)) - len(files)
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 async def check_containers(nodes: RealNodes, message_ids: Iterable[str]) -> None:

@@ -17,7 +17,12 @@ import pytest_asyncio
 
 from scripts.ecosystem.institutions import CIVIL, MUNI
 from tests.database_fixtures import quick_folder
-from tests.log_counts import check_containers, check_events, check_logs
+from tests.log_counts import (
+    check_body_files,
+    check_containers,
+    check_events,
+    check_logs,
+)
 from tests.real_nodes import NODES, RealNodes, real_nodes, skip_without_postgres
 
 _log = logging.getLogger(__name__)
@@ -62,6 +67,33 @@ async def test_every_answered_exchange_is_complete_in_both_logs_whoever_is_kille
     await check_logs(nodes, calls)
     check_events(nodes)
     await check_containers(nodes, chance.sample(sorted(calls.answered), SAMPLE))
+
+
+async def test_a_body_in_a_file_is_there_with_its_record_whoever_is_killed(
+    nodes: RealNodes, tmp_path: Path
+) -> None:
+    for one in NODES:
+        await nodes.settle(one, BODIES_IN_FILES.format(folder=tmp_path / one.key))
+    async with nodes.calling(CALLERS) as calls:
+        for _ in range(ROUNDS):
+            for kill in (nodes.kill_database, lambda: nodes.kill(MUNI), lambda: nodes.kill(CIVIL)):
+                await calls.until(30)
+                await kill()
+                await calls.until(30)
+    await nodes.all_ready()
+    await check_logs(nodes, calls)
+    for one in NODES:
+        kept = await check_body_files(nodes, one, tmp_path / one.key)
+        _log.info("%s: %d files of records, %d without", one.name, *kept)
+        assert kept[0] >= 2 * len(calls.answered)
+
+
+BODIES_IN_FILES = """
+[log]
+body_limit = "0 B"
+body_beyond = "folder"
+body_folder = "{folder}"
+"""
 
 
 def victims(nodes: RealNodes) -> list[Callable[[], Awaitable[object]]]:

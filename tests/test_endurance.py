@@ -25,8 +25,8 @@ BODY = 1024 if SOAK else 128  # MiB
 RESIDENT_LIMIT = 150.0  # MB, of each node
 GROWTH_LIMIT = 8.0  # MB, once a node has been at work for a while
 BODY_LIMIT = 32.0  # MB that a large body adds to a node at the most; 64 were promised
-AT_ONCE = 32
-SMALLER_BODY = 2  # MiB
+AT_ONCE = 24
+SMALLER_BODY = 2  # MiB; together less than may wait for the database
 SMALL = 256.0  # MB, what design.md calls small
 CLEAR_PEAK = "5"  # proc(5): clear_refs
 
