@@ -25,6 +25,7 @@ from trust.configuration.confparts import (
     parse_next_update,
     parse_private_parameters,
     parse_shared_parameters,
+    part_identifier,
 )
 from trust.configuration.confpublish import (
     as_version,
@@ -382,6 +383,14 @@ def test_a_missing_element_is_named() -> None:
 def test_a_repeated_element_is_refused() -> None:
     name = "<serverCode>SS1</serverCode>"
     _refused(_raw().replace(name, name * 2, 1), "2 times 'serverCode'")
+
+
+@pytest.mark.parametrize("mark", ["<", "="])
+def test_markup_is_counted_before_a_tree_is_built(mark: str) -> None:
+    many = f"<!--{mark * 3_000_001}-->"
+    _refused(_raw() + many, f"the configuration part has more than 3000000 '{mark}'")
+    with pytest.raises(MalformedMessage, match="has more than 3000000"):
+        part_identifier((_raw() + many).encode())
 
 
 def test_text_between_elements_is_refused() -> None:

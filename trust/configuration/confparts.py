@@ -190,8 +190,6 @@ def _read(raw: bytes, name: str, structure: Structure, version: int) -> Record:
     if not OLDEST_VERSION <= version <= NEWEST_VERSION:
         known = f"versions {OLDEST_VERSION} to {NEWEST_VERSION} are known"
         raise malformed(0, f"configuration version {version} is not supported: {known}")
-    if raw.count(b"<") > 2 * MAX_ELEMENTS:
-        raise malformed(0, f"there are more than {MAX_ELEMENTS} elements")
     root = _root(raw)
     if root.tag != f"{{{XROAD_NAMESPACE}}}{name}":
         found = short(str(root.tag))
@@ -201,7 +199,13 @@ def _read(raw: bytes, name: str, structure: Structure, version: int) -> Record:
 
 def _root(raw: bytes) -> etree._Element:
     try:
-        return parse_xml(raw, max_bytes=MAX_PART_BYTES, what="the configuration part")
+        return parse_xml(
+            raw,
+            max_bytes=MAX_PART_BYTES,
+            max_tags=2 * MAX_ELEMENTS,
+            max_equals=2 * MAX_ELEMENTS,
+            what="the configuration part",
+        )
     except MalformedMessage as error:
         raise MalformedMessage(error.text, MALFORMED) from error
 
