@@ -20,7 +20,7 @@ test: setup lint ## Lint, types, import contracts and all tests
 	$(BIN)/pytest -q -n 2 --dist loadgroup tests
 
 .PHONY: soak
-soak: setup ## Kill and fill for half an hour: 20 000 exchanges, 1 GiB bodies, many kill -9
+soak: setup ## Ten minutes of 20 000 exchanges, 1 GiB bodies and many kill -9
 	SACBE_SOAK=1 $(BIN)/pytest -q --log-cli-level=INFO \
 		tests/test_endurance.py tests/test_crash.py tests/test_orphans.py
 
