@@ -22,7 +22,7 @@ from tests.instance import (
     rest_service,
     utc_now,
 )
-from tests.raw_http import RawMessage, build_head, connected
+from tests.raw_http import RawMessage, build_head, connected, read_message
 from tests.scene import CLIENT, PATH, System, answering, call, records
 from tests.simulator import LivePki, RogueConsumer, exchange_id_of, fault_code
 from trust.pki.certificates import certificate_hash
@@ -218,6 +218,25 @@ async def test_an_authentication_certificate_is_replaced_while_exchanges_go_on(
     node.entry = before
     await stage.instance.publish()
     node.running.identity.update()
+    assert (await call(stage.consumer)).status == 200
+
+
+async def test_a_client_that_leaves_while_its_message_comes_is_refused(stage: Stage) -> None:
+    draft = stage.caller.draft("POST", PATH, bytes(50_000))
+    wire = draft.http()
+    node, before = stage.consumer, stage.consumer.entry
+    async with stage.caller.connected() as (reader, writer):
+        writer.write(wire[:40_000])  # its head has been judged by now
+        await asyncio.sleep(0.3)
+        node.entry = replace(before, clients=())
+        await stage.instance.publish()
+        writer.write(wire[40_000:])
+        answer = await read_message(reader, answer_to="POST")
+    node.entry = before
+    await stage.instance.publish()
+    assert fault_code(answer) == "server.serverproxy.service_failed.ssl_authentication_failed"
+    assert await records(stage.provider, exchange_id=exchange_id_of(draft)) == ()
+    assert stage.system.requests == []
     assert (await call(stage.consumer)).status == 200
 
 

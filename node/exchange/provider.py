@@ -317,13 +317,16 @@ class _Reception:
 
     def judge_sender(self, message: ReceivedMessage, snapshot: Snapshot) -> None:
         """Whether the node at the other end may speak for the client that the head names."""
-        self._provider.callers.require_speaks_for(
-            self._caller,
-            self._judged_head.client,
-            tuple(message.ocsp_responses),
-            snapshot.conf,
-            snapshot.at,
-        )
+        try:
+            self._provider.callers.require_speaks_for(
+                self._caller,
+                self._judged_head.client,
+                tuple(message.ocsp_responses),
+                snapshot.conf,
+                snapshot.at,
+            )
+        except UntrustedPeer as error:
+            raise error.within(_GROUP) from error.__cause__
 
     def decide_access(self, snapshot: Snapshot) -> Service:
         """The service, if the client may call it; raises what `decide` raises."""
