@@ -5,7 +5,7 @@ import re
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from catalog.paths import PathGlob, ServicePath
@@ -107,9 +107,15 @@ def test_any_path_is_read_or_refused_and_no_reading_climbs(pieces: list[str]) ->
 
 
 @given(st.lists(st.sampled_from(["/", "%2F", "%5C", "%3B", ";", "a"]), max_size=60))
+@example(["/", "%3B", "/", ";", "/", "%2F", "%5C", "/"])
 def test_readings_are_few_and_each_is_there_once(pieces: list[str]) -> None:
+    """Cutting parameters and turning backslashes change a path once each; merging comes between.
+
+    Neither, one, or both in either order, and before, between and after them a merge or none, make
+    2 + 2 * 4 + 2 * 8 = 26 ways; four decoded forms go them.
+    """
     readings = ServicePath.parse("/" + "".join(pieces)).readings
-    assert len(readings) == len(set(readings)) <= 40
+    assert len(readings) == len(set(readings)) <= 4 * 26
 
 
 @given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="%/\\\0;.")))
