@@ -1,0 +1,71 @@
+"""Services that the node itself answers: they come as signed requests like any other.
+
+The provider's side asks each built-in service whether it takes a call. One that does is not looked
+up among the hosted services: it has its own rules of access. Everything else is as usual: the
+request is verified and logged before `answer` is asked, and the answer is signed and logged.
+
+Source: messages.md 8.1 step 5; metadata.md 1; X-Road 7.8 ServiceHandler.java.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from catalog.services import ServiceType
+from node.exchange.snapshot import Snapshot
+from node.messages.rest import RestRequestHead
+from node.messages.soap import SoapMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to a built-in service, within the snapshot of its exchange."""
+
+    request: SoapMessage | RestRequestHead
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPart:
+    """An attachment of a SOAP answer.
+
+    Attributes:
+        fields: header fields after the content type, spelled and ordered as they are to be sent.
+    """
+
+    content_type: str
+    fields: tuple[tuple[str, str], ...]
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SoapAnswer:
+    """An envelope with the request's header; `requestHash` is inserted by the caller."""
+
+    envelope: bytes = field(repr=False)
+    attachments: tuple[AnswerPart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RestAnswer:
+    """What a system would answer; the `x-road-*` headers are added by the caller."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes = field(repr=False)
+
+
+class BuiltInService(Protocol):
+    """A service of the node."""
+
+    @property
+    def type(self) -> ServiceType:
+        """For the monitoring record."""
+
+    def takes(self, call: Call) -> bool:
+        """Whether this service answers the call; nothing but its identifiers is looked at."""
+
+    def check_access(self, call: Call) -> None:
+        """Raise AccessDenied for who may not call; asked before the signature is verified."""
+
+    async def answer(self, call: Call) -> SoapAnswer | RestAnswer:
+        """Answer a verified call, or raise an ExchangeError, which becomes a fault."""
