@@ -115,7 +115,7 @@ async def verified(
 ) -> None:
     """Judge a record as an auditor would: with its own bytes and the trust list alone."""
     parts = {"/message.xml": PartDigest.of("/message.xml", record.message)}
-    assert (record.body is None) == (body is None)
+    assert len(record.attachments) == (body is not None)
     if body is not None:
         assert await node.running.log.body_of(record) == body
         parts["/attachment1"] = PartDigest.of("/attachment1", body)

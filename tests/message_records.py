@@ -39,8 +39,8 @@ def sample_record(**changes: Any) -> MessageRecord:  # noqa: ANN401 - any field 
     return replace(record, **changes)
 
 
-def body_of(data: bytes) -> LoggedBody:
-    return LoggedBody.of(BytesBody(data))
+def bodies_of(*data: bytes, soap: bool = False) -> tuple[LoggedBody, ...]:
+    return tuple(LoggedBody.of(BytesBody(each), soap=soap) for each in data)
 
 
 def key_of(text: str) -> bytes:

@@ -20,7 +20,7 @@ from node.log.containers import (
 from node.log.messagelog import MessageLog, RecordQuery
 from node.log.records import Side
 from node.log.settings import Beyond
-from tests.message_records import CLIENT, PROVIDER, body_of, message_log, quick, sample_record
+from tests.message_records import CLIENT, PROVIDER, bodies_of, message_log, quick, sample_record
 from trust.errors import StorageError
 from trust.evidence.asic import parse_container
 from trust.ids import ClientId
@@ -48,7 +48,7 @@ async def test_a_record_becomes_a_container_with_everything_it_has(database_dsn:
         await log.append(
             sample_record(
                 message_id="full", time=AT, hash_chain=b"<c/>", hash_chain_result=b"<r/>",
-                body=body_of(b"the body"),
+                attachments=bodies_of(b"the body"),
             )
         )  # fmt: skip
         container = parse_container(await container_bytes(log, "full"), keep_attachments=True)
@@ -68,7 +68,7 @@ async def test_a_large_body_is_in_the_container_when_it_was_kept(
     data = bytes(range(256)) * 20_000
     settings = quick(body_limit=ByteSize(10), body_beyond=beyond, body_folder=tmp_path)
     async with message_log(database_dsn, settings) as log:
-        await log.append(sample_record(message_id="large", body=body_of(data)))
+        await log.append(sample_record(message_id="large", attachments=bodies_of(data)))
         container = parse_container(await container_bytes(log, "large"), keep_attachments=True)
         kept = [attachment.data for attachment in container.attachments]
         assert kept == ([data] if beyond is Beyond.FOLDER else [])
@@ -88,7 +88,7 @@ async def test_a_body_file_that_was_tampered_with_is_reported(
 ) -> None:
     settings = quick(body_limit=ByteSize(10), body_beyond=Beyond.FOLDER, body_folder=tmp_path)
     async with message_log(database_dsn, settings) as log:
-        await log.append(sample_record(message_id="large", body=body_of(b"x" * 1000)))
+        await log.append(sample_record(message_id="large", attachments=bodies_of(b"x" * 1000)))
         spoil(tmp_path, damage)
         with pytest.raises(StorageError, match="body of record"):
             await container_bytes(log, "large")
@@ -135,14 +135,16 @@ async def test_an_archive_of_too_many_or_too_large_documents_is_refused(
 ) -> None:
     async with message_log(database_dsn) as log:
         for _ in range(3):
-            await log.append(sample_record(message_id="three", body=body_of(b"x" * 10_000)))
+            await log.append(
+                sample_record(message_id="three", attachments=bodies_of(b"x" * 10_000))
+            )
         whole = io.BytesIO()
         assert await archive_of(log, "three", whole, tmp_path) == 3
         assert await archive_of(log, "three", io.BytesIO(), tmp_path, whole.tell()) == 3
         most = whole.tell() // 2
         with pytest.raises(ArchiveTooLarge, match=f"larger than {most} bytes together"):
             await archive_of(log, "three", io.BytesIO(), tmp_path, most)
-        await log.append(sample_record(message_id="one", body=body_of(b"x" * 10_000)))
+        await log.append(sample_record(message_id="one", attachments=bodies_of(b"x" * 10_000)))
         assert await archive_of(log, "one", io.BytesIO(), tmp_path, 10) == 1
         monkeypatch.setattr(containers, "MAX_RECORDS", 3)
         assert await archive_of(log, "three", io.BytesIO(), tmp_path) == 3

@@ -36,7 +36,7 @@ from tests.message_records import (
     PEER,
     PROVIDER,
     SERVICE,
-    body_of,
+    bodies_of,
     key_of,
     message_log,
     quick,
@@ -85,7 +85,7 @@ async def test_a_record_comes_back_as_it_went_in(log: MessageLog) -> None:
         message=bytes(range(256)),
         hash_chain_result=b"<result/>",
         hash_chain=b"<chain/>",
-        body=body_of(b"a body"),
+        attachments=bodies_of(b"a body", b"", b"third"),
     )
     number = await log.append(record)
     page = await log.find(RecordQuery(message_id="ä/1 +"))
@@ -93,13 +93,13 @@ async def test_a_record_comes_back_as_it_went_in(log: MessageLog) -> None:
     assert page.next is None
     assert stored.number == number
     for field in dataclasses.fields(record):
-        if field.name not in ("body", "replay_key"):
+        if field.name not in ("attachments", "replay_key"):
             assert getattr(stored, field.name) == getattr(record, field.name), field.name
-    assert stored.body is not None
-    assert record.body is not None
-    assert stored.body.digest == record.body.digest
-    assert (stored.body.size, stored.body.place) == (6, BodyPlace.RECORD)
-    assert await log.body_of(stored) == b"a body"
+    assert [(body.digest, body.size) for body in stored.attachments] == [
+        (body.digest, body.size) for body in record.attachments
+    ]
+    assert {body.place for body in stored.attachments} == {BodyPlace.RECORD}
+    assert [await log.body_of(stored, n) for n in range(1, 5)] == [b"a body", b"", b"third", None]
 
 
 async def test_numbers_are_unique_and_grow_in_one_process(log: MessageLog) -> None:
@@ -291,7 +291,7 @@ async def test_a_row_that_appears_under_its_number_while_in_doubt_is_taken_for_s
 ) -> None:
     log, proxy = broken_way
     record = sample_record()
-    row = build_row(record, None)
+    row = build_row(record, ())
     row.number = 1_000_000
     earlier = await asyncpg.connect(database_dsn)  # our first attempt, not over yet
     transaction = earlier.transaction()
@@ -452,7 +452,7 @@ async def test_a_failure_of_the_writer_itself_leaves_nobody_waiting(
 
 
 async def test_a_database_that_cannot_be_read_is_reported(log: MessageLog) -> None:
-    await log.append(sample_record(body=body_of(b"x")))
+    await log.append(sample_record(attachments=bodies_of(b"x")))
     (record,) = (await log.find(RecordQuery())).records
     await log._pool.execute("ALTER TABLE message_record RENAME TO elsewhere")
     with pytest.raises(StorageError, match="can't be read: UndefinedTableError"):
@@ -494,7 +494,7 @@ async def test_a_full_queue_holds_back_and_then_refuses(
 
 async def test_a_cancelled_append_leaves_the_queue_in_order(log: MessageLog) -> None:
     for _ in range(20):
-        task = asyncio.create_task(log.append(sample_record(body=body_of(b"x" * 1000))))
+        task = asyncio.create_task(log.append(sample_record(attachments=bodies_of(b"x" * 1000))))
         await asyncio.sleep(0)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -555,49 +555,45 @@ def small(beyond: Beyond, folder: Path | None = None) -> MessageLogSettings:
 
 async def test_a_body_of_megabytes_is_kept_in_the_record(log: MessageLog) -> None:
     data = os.urandom(3 << 20)
-    await log.append(sample_record(body=body_of(data)))
+    await log.append(sample_record(attachments=bodies_of(data)))
     (record,) = (await log.find(RecordQuery())).records
     assert await log.body_of(record) == data
 
 
 async def test_a_body_beyond_the_limit_leaves_its_digest(database_dsn: str) -> None:
     async with message_log(database_dsn, small(Beyond.DROP)) as log:
-        await log.append(sample_record(message_id="large", body=body_of(b"x" * 101)))
-        await log.append(sample_record(message_id="fits", body=body_of(b"x" * 100)))
-        await log.append(sample_record(message_id="empty", body=body_of(b"")))
+        await log.append(sample_record(message_id="large", attachments=bodies_of(b"x" * 101)))
+        await log.append(sample_record(message_id="fits", attachments=bodies_of(b"x" * 100)))
+        await log.append(sample_record(message_id="empty", attachments=bodies_of(b"")))
         records = (await log.find(RecordQuery())).records
-        bodies = {record.message_id: record.body for record in records}
-        places = {name: body and body.place for name, body in bodies.items()}
+        bodies = {record.message_id: record.attachments[0] for record in records}
+        places = {name: body.place for name, body in bodies.items()}
         assert places == {
             "large": BodyPlace.NOWHERE,
             "fits": BodyPlace.RECORD,
             "empty": BodyPlace.RECORD,
         }
-        large = bodies["large"]
-        assert large is not None
-        assert large.digest == body_of(b"x" * 101).digest
+        assert bodies["large"].digest == bodies_of(b"x" * 101)[0].digest
         assert [await log.body_of(r) for r in records] == [None, b"x" * 100, b""]
 
 
 async def test_a_body_beyond_the_limit_is_refused_when_so_set(database_dsn: str) -> None:
     async with message_log(database_dsn, small(Beyond.REFUSE)) as log:
         with pytest.raises(LoggingFailed, match=r"^Message size exceeds maximum loggable size$"):
-            await log.append(sample_record(body=body_of(b"x" * 101)))
+            await log.append(sample_record(attachments=bodies_of(b"x" * 101)))
         assert log.queue_depth == 0
-        await log.append(sample_record(body=body_of(b"x" * 100)))
+        await log.append(sample_record(attachments=bodies_of(b"x" * 100)))
     assert await count(database_dsn) == 1
 
 
 async def test_a_large_body_is_kept_in_a_file(database_dsn: str, tmp_path: Path) -> None:
     data = os.urandom(3_000_000)
     async with message_log(database_dsn, small(Beyond.FOLDER, tmp_path / "bodies")) as log:
-        await log.append(sample_record(body=body_of(data)))
+        await log.append(sample_record(attachments=bodies_of(data)))
         (record,) = (await log.find(RecordQuery())).records
-        assert record.body is not None
-        assert record.body.place is BodyPlace.FILE
-        pieces = log.file_of(record)
-        assert pieces is not None
-        assert b"".join(pieces) == data
+        (body,) = record.attachments
+        assert body.place is BodyPlace.FILE
+        assert b"".join(log.file_of(body)) == data
         assert await log.body_of(record) is None
 
 
@@ -608,12 +604,12 @@ async def test_a_folder_that_takes_no_files_stops_acceptance_until_it_does(
     folder.write_text("a file in its place")
     async with message_log(database_dsn, small(Beyond.FOLDER, folder)) as log:
         with pytest.raises(LoggingFailed, match="takes no files: Not a directory"):
-            await log.append(sample_record(body=body_of(b"x" * 101)))
+            await log.append(sample_record(attachments=bodies_of(b"x" * 101)))
         assert log.reason == "The folder for large bodies takes no files: Not a directory"
         assert log.queue_depth == 0
         folder.unlink()
         await until(lambda: log.healthy, "the folder was not tried again")
-        await log.append(sample_record(body=body_of(b"x" * 101)))
+        await log.append(sample_record(attachments=bodies_of(b"x" * 101)))
     assert await count(database_dsn) == 1
 
 
@@ -634,7 +630,7 @@ async def test_a_full_disk_is_a_fault_and_leaves_no_piece(
 ) -> None:
     async with message_log(database_dsn, small(Beyond.FOLDER, tiny_disk)) as log:
         with pytest.raises(LoggingFailed, match="No space left on device"):
-            await log.append(sample_record(body=body_of(bytes(4 << 20))))
+            await log.append(sample_record(attachments=bodies_of(bytes(4 << 20))))
         assert files_in(tiny_disk) == []
         await until(lambda: log.healthy, "the folder was not tried again")
     assert await count(database_dsn) == 0
@@ -646,16 +642,18 @@ def files_in(folder: Path) -> list[Path]:
 
 async def test_the_file_of_a_refused_replay_is_removed(database_dsn: str, tmp_path: Path) -> None:
     async with message_log(database_dsn, small(Beyond.FOLDER, tmp_path)) as log:
-        await log.append(sample_record(replay_key=key_of("1"), body=body_of(b"x" * 101)))
+        await log.append(sample_record(replay_key=key_of("1"), attachments=bodies_of(b"x" * 101)))
         with pytest.raises(ReplayDetected):
-            await log.append(sample_record(replay_key=key_of("1"), body=body_of(b"x" * 101)))
+            await log.append(
+                sample_record(replay_key=key_of("1"), attachments=bodies_of(b"x" * 101))
+            )
     assert len(files_in(tmp_path)) == 1
 
 
 async def test_a_body_that_is_shorter_than_it_says_is_not_logged(log: MessageLog) -> None:
     lying = LoggedBody(b"d" * 64, 10, BytesBody(b"short"))
     with pytest.raises(LoggingFailed, match="changed"):
-        await log.append(sample_record(body=lying))
+        await log.append(sample_record(attachments=(lying,)))
     assert log.queue_depth == 0
 
 

@@ -5,7 +5,7 @@ Source: design.md 3; signatures.md 4, 6.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -59,7 +59,8 @@ class Evidence:
         peer: str,
     ) -> None:
         """Make durable what we are about to send; raises LoggingFailed."""
-        await self.log.append(self._record(side, request, response, files, body, peer, None))
+        bodies = () if body is None else (body,)
+        await self.log.append(self._record(side, request, response, files, bodies, peer, None))
 
     async def keep_request(
         self, request: RestRequestHead, received: ReceivedMessage, signature: Signature, peer: str
@@ -72,17 +73,17 @@ class Evidence:
         check_signing_time(signature, self.clock(), self.log.replay_retention / 2)
         files = _files(received)
         key = replay_key(signature, received)
-        await self.log.append(
-            self._record(Side.PROVIDER, request, None, files, received.body, peer, key)
-        )
+        bodies = () if received.body is None else (received.body,)
+        await self.log.append(self._record(Side.PROVIDER, request, None, files, bodies, peer, key))
 
     async def keep_response(
         self, request: RestRequestHead, received: ReceivedMessage, peer: str
     ) -> None:
         """Make durable, as consumer, the answer that we believe; raises LoggingFailed."""
         files = _files(received)
+        bodies = () if received.body is None else (received.body,)
         await self.log.append(
-            self._record(Side.CONSUMER, request, received.head, files, received.body, peer, None)
+            self._record(Side.CONSUMER, request, received.head, files, bodies, peer, None)
         )
 
     def _record(
@@ -91,7 +92,7 @@ class Evidence:
         request: RestRequestHead,
         response: bytes | None,
         files: SignatureFiles,
-        body: SpooledBody | None,
+        bodies: Sequence[SpooledBody],
         peer: str,
         replay: bytes | None,
     ) -> MessageRecord:
@@ -109,7 +110,7 @@ class Evidence:
             signature=files.signature,
             hash_chain_result=files.hash_chain_result,
             hash_chain=files.hash_chain,
-            body=None if body is None else LoggedBody.of(body),
+            attachments=tuple(LoggedBody.of(body) for body in bodies),
             replay_key=replay,
         )
 

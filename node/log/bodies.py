@@ -4,17 +4,17 @@ import asyncio
 import contextlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from node.log.records import BodyPlace, LoggedBody
-from node.log.settings import Beyond, MessageLogSettings
+from node.log.settings import MAX_KEPT, Beyond, MessageLogSettings
 from trust.errors import LoggingFailed
 
 _PIECE = 1 << 20
-_READ_AT_ONCE = 256 << 10  # a larger body is read in a thread
+_READ_AT_ONCE = 256 << 10  # more than this is read in a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +34,47 @@ class Bodies:
         self._settings = settings
         self.problem: str | None = None  # why the folder takes no files; cleared by `probe`
 
-    def place_of(self, body: LoggedBody) -> BodyPlace:
-        """Where a body will be kept; raises LoggingFailed when it may not be logged at all."""
-        if body.size <= self._settings.body_limit:
-            return BodyPlace.RECORD
+    def places_of(self, bodies: Sequence[LoggedBody]) -> tuple[BodyPlace, ...]:
+        """Where the bodies of a message will be kept.
+
+        Raises LoggingFailed when one of them may not be logged at all. Those that would make the
+        record larger than MAX_KEPT count as too large.
+        """
+        room: int = MAX_KEPT
+        places = []
+        for body in bodies:
+            if body.size <= min(self._settings.body_limit, room):
+                places.append(BodyPlace.RECORD)
+                room -= body.size
+            else:
+                places.append(self._place_of_large(body))
+        return tuple(places)
+
+    def _place_of_large(self, body: LoggedBody) -> BodyPlace:
         if self._settings.body_beyond is Beyond.REFUSE:
-            raise LoggingFailed("Message size exceeds maximum loggable size")
+            what = "Message attachment size" if body.soap else "Message size"
+            raise LoggingFailed(f"{what} exceeds maximum loggable size")
         if self._settings.body_beyond is Beyond.FOLDER:
             return BodyPlace.FILE
         return BodyPlace.NOWHERE
 
-    async def keep(self, body: LoggedBody, at: datetime) -> KeptBody:
-        """Read the body, or make its file durable; raises LoggingFailed."""
-        match self.place_of(body):
-            case BodyPlace.RECORD if body.size <= _READ_AT_ONCE:
+    async def keep(self, bodies: Sequence[LoggedBody], at: datetime) -> tuple[KeptBody, ...]:
+        """Read the bodies of a message, or make their files durable; raises LoggingFailed."""
+        at_once = sum(body.size for body in bodies) <= _READ_AT_ONCE
+        kept: list[KeptBody] = []
+        try:
+            for body, place in zip(bodies, self.places_of(bodies), strict=True):
+                kept.append(await self._keep(body, place, at, at_once=at_once))
+        except BaseException:
+            await self.discard(kept)
+            raise
+        return tuple(kept)
+
+    async def _keep(
+        self, body: LoggedBody, place: BodyPlace, at: datetime, *, at_once: bool
+    ) -> KeptBody:
+        match place:
+            case BodyPlace.RECORD if at_once:
                 return KeptBody(body.digest, body.size, data=_read(body))
             case BodyPlace.RECORD:
                 data = await asyncio.to_thread(_read, body)
@@ -57,11 +84,12 @@ class Bodies:
             case BodyPlace.NOWHERE:
                 return KeptBody(body.digest, body.size)
 
-    async def discard(self, kept: KeptBody | None) -> None:
-        """Remove the file of a record that was not stored after all."""
-        if kept is not None and kept.file is not None:
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread((self._folder() / kept.file).unlink, missing_ok=True)
+    async def discard(self, kept: Sequence[KeptBody]) -> None:
+        """Remove the files of a record that was not stored after all."""
+        for body in kept:
+            if body.file is not None:
+                with contextlib.suppress(OSError):
+                    await asyncio.to_thread((self._folder() / body.file).unlink, missing_ok=True)
 
     async def probe(self) -> None:
         """Try the folder again after a failure."""

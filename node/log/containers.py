@@ -9,20 +9,19 @@ import io
 import shutil
 import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from node.log.messagelog import MessageLog
-from node.log.records import StoredRecord
+from node.log.records import BodyPlace, StoredBody, StoredRecord
 from node.log.search import Place, RecordQuery
 from trust.digests import SHA512_URI
 from trust.errors import StorageError
 from trust.evidence.asic import Attachment, Container, container_name, form_encode, write_container
 from trust.ids import ClientId
 
-_BODY = "attachment1"
 _IN_MEMORY = 4 << 20  # bytes of a container that is built without a file
 _PAGE = 50
 MAX_RECORDS = 1000  # in one archive
@@ -62,22 +61,48 @@ async def documents(
 async def write_record_container(log: MessageLog, record: StoredRecord, target: BinaryIO) -> None:
     """Write one container to a seekable file.
 
-    Raises StorageError when the body can't be read, OSError when the file can't be written.
+    Raises StorageError when a body can't be read, OSError when the file can't be written.
     A body that was not kept is left out; a verifier then says that it was not checked.
     """
-    pieces = await _body_of(log, record)
-    container = _container(record, with_body=pieces is not None)
-    bodies: Mapping[str, Iterable[bytes]] = {} if pieces is None else {_BODY: pieces}
+    kept = {
+        f"attachment{position}": (position, body)
+        for position, body in enumerate(record.attachments, 1)
+        if body.place is not BodyPlace.NOWHERE
+    }
+    loop = asyncio.get_running_loop()
+
+    def fetch(position: int) -> bytes | None:
+        return asyncio.run_coroutine_threadsafe(log.body_of(record, position), loop).result()
+
+    bodies = {
+        name: _pieces(log, record, position, body, fetch) for name, (position, body) in kept.items()
+    }
+    container = _container(record, {name: body for name, (_, body) in kept.items()})
     try:
         await asyncio.to_thread(write_container, container, target, bodies)
     except ValueError as error:  # another size than the record says
         raise _unreadable(record) from error
 
 
-def _readable(record: StoredRecord, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces of a body; the disk's troubles while reading are not those of the target."""
+def _pieces(
+    log: MessageLog,
+    record: StoredRecord,
+    position: int,
+    body: StoredBody,
+    fetch: Callable[[int], bytes | None],
+) -> Iterator[bytes]:
+    """The bytes of an attachment, read when it is its turn: one at a time is in memory.
+
+    The disk's troubles while reading are not those of the target.
+    """
+    if body.place is BodyPlace.RECORD:
+        data = fetch(position)
+        if data is None:
+            raise _unreadable(record)
+        yield data
+        return
     try:
-        yield from pieces
+        yield from log.file_of(body)
     except OSError as error:
         raise _unreadable(record) from error
 
@@ -132,23 +157,14 @@ def _add_entry(archive: zipfile.ZipFile, record: StoredRecord, built: BinaryIO) 
         shutil.copyfileobj(built, entry)
 
 
-async def _body_of(log: MessageLog, record: StoredRecord) -> Iterable[bytes] | None:
-    pieces = log.file_of(record)
-    if pieces is not None:
-        return _readable(record, pieces)
-    data = await log.body_of(record)
-    return None if data is None else (data,)
-
-
-def _container(record: StoredRecord, *, with_body: bool) -> Container:
-    attachments: tuple[Attachment, ...] = ()
-    if record.body is not None and with_body:
-        attachments = (Attachment(_BODY, record.body.size, {SHA512_URI: record.body.digest}),)
+def _container(record: StoredRecord, bodies: Mapping[str, StoredBody]) -> Container:
     return Container(
         message=record.message,
         signature=record.signature,
         signature_chain_result=record.hash_chain_result,
         signature_chain=record.hash_chain,
-        attachments=attachments,
+        attachments=tuple(
+            Attachment(name, body.size, {SHA512_URI: body.digest}) for name, body in bodies.items()
+        ),
         time=record.time,
     )

@@ -20,6 +20,7 @@ from node.log.records import (
     BodyPlace,
     MessageRecord,
     ReplayDetected,
+    StoredBody,
     StoredRecord,
 )
 from node.log.room import Room
@@ -49,7 +50,7 @@ class _Entry:
     """A record in the queue."""
 
     row: Row
-    kept: KeptBody | None
+    kept: tuple[KeptBody, ...]
     size: int
     done: "asyncio.Future[int]"
 
@@ -147,7 +148,7 @@ class MessageLog:
         return await entry.done
 
     async def _prepare(self, record: MessageRecord, size: int) -> _Entry:
-        kept = None if record.body is None else await self._bodies.keep(record.body, record.time)
+        kept = await self._bodies.keep(record.attachments, record.time)
         try:
             row = build_row(record, kept)
             self._refuse_when_unusable()  # it may have become so while the body was read
@@ -165,8 +166,10 @@ class MessageLog:
     def _size_of(self, record: MessageRecord) -> int:
         size = _ROW_BYTES + len(record.message) + len(record.signature)
         size += len(record.hash_chain_result or b"") + len(record.hash_chain or b"")
-        if record.body is not None and self._bodies.place_of(record.body) is BodyPlace.RECORD:
-            size += record.body.size
+        for body, place in zip(
+            record.attachments, self._bodies.places_of(record.attachments), strict=True
+        ):
+            size += _ROW_BYTES + (body.size if place is BodyPlace.RECORD else 0)
         return size
 
     async def _write_groups(self) -> None:
@@ -324,12 +327,13 @@ class MessageLog:
         """One page of records, in order of time; raises StorageError."""
         return await self._search.find(query, after=after, limit=limit, newest_first=newest_first)
 
-    async def body_of(self, record: StoredRecord) -> bytes | None:
-        """A body that is in the record; None when it is in a file or was not kept."""
-        return await self._search.body_of(record)
+    async def body_of(self, record: StoredRecord, position: int = 1) -> bytes | None:
+        """An attachment, counted from 1, that is in the record; None for one that is not.
 
-    def file_of(self, record: StoredRecord) -> Iterator[bytes] | None:
+        Raises StorageError.
+        """
+        return await self._search.body_of(record, position)
+
+    def file_of(self, body: StoredBody) -> Iterator[bytes]:
         """The pieces of a body that is in a file, to be read in a thread; raises OSError."""
-        if record.body is None or record.body.place is not BodyPlace.FILE:
-            return None
-        return self._bodies.pieces(record.body.file)
+        return self._bodies.pieces(body.file)

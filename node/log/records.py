@@ -60,15 +60,20 @@ class BytesBody:
 
 @dataclass(frozen=True, slots=True)
 class LoggedBody:
-    """A body to be logged. Its source is read before `append` returns and never after."""
+    """A body to be logged. Its source is read before `append` returns and never after.
+
+    Attributes:
+        soap: an attachment of a SOAP message, not the body of a REST message.
+    """
 
     digest: bytes  # SHA-512
     size: int
     source: BodySource = field(repr=False, compare=False)
+    soap: bool = False
 
     @classmethod
-    def of(cls, source: BodySource) -> Self:
-        return cls(source.digest, source.size, source)
+    def of(cls, source: BodySource, *, soap: bool = False) -> Self:
+        return cls(source.digest, source.size, source, soap)
 
     def pieces(self, size: int) -> Iterator[bytes]:
         for start in range(0, self.size, size):
@@ -85,6 +90,7 @@ class MessageRecord:
         local: our own party: the client at the consumer's node, else the service's provider.
         peer: the other server, in text form; empty while it is not known.
         message: SOAP envelope or REST form, as it was signed.
+        attachments: of a SOAP message, in order; the body of a REST message is the only one.
         replay_key: given for a request that a provider accepts; it is accepted once.
     """
 
@@ -101,7 +107,7 @@ class MessageRecord:
     signature: bytes = field(repr=False)
     hash_chain_result: bytes | None = field(default=None, repr=False)
     hash_chain: bytes | None = field(default=None, repr=False)
-    body: LoggedBody | None = None
+    attachments: tuple[LoggedBody, ...] = ()
     replay_key: bytes | None = field(default=None, repr=False)
 
 
@@ -125,7 +131,7 @@ class StoredBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRecord:
-    """One row of the log. The body's bytes are fetched apart: there may be many."""
+    """One message of the log. The attachments' bytes are fetched apart: there may be many."""
 
     number: int
     time: datetime
@@ -141,4 +147,4 @@ class StoredRecord:
     signature: bytes = field(repr=False)
     hash_chain_result: bytes | None = field(default=None, repr=False)
     hash_chain: bytes | None = field(default=None, repr=False)
-    body: StoredBody | None = None
+    attachments: tuple[StoredBody, ...] = ()

@@ -1,5 +1,6 @@
-"""Message records as rows of `message_record`, and back."""
+"""Message records as rows of `message_record` and `message_attachment`, and back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -15,20 +16,37 @@ COLUMNS = (
     "number", "time", "side", "response", "exchange_id", "message_id", "client", "provider",
     "service_code", "service_version", "local_client", "peer", "message", "signature",
     "hash_chain_result", "hash_chain", "body_digest", "body_size", "body", "body_file",
+    "further_attachments",
 )  # fmt: skip
-READ_COLUMNS = ", ".join(
-    [*(column for column in COLUMNS if column != "body"), "body IS NOT NULL AS has_body"]
-)
+ATTACHMENT_COLUMNS = (
+    "number", "time", "position", "body_digest", "body_size", "body", "body_file",
+)  # fmt: skip
+
+
+def _to_read(columns: Sequence[str]) -> str:
+    named = [column for column in columns if column != "body"]
+    return ", ".join([*named, "body IS NOT NULL AS has_body"])
+
+
+READ_COLUMNS = _to_read(COLUMNS)
+READ_ATTACHMENT_COLUMNS = _to_read(ATTACHMENT_COLUMNS)
 _LONGEST_ID = 255  # characters of a message id, as in X-Road's database
 _LONGEST_TEXT = 1024
 
 
 @dataclass(slots=True)
 class Row:
-    """A record on its way into the table; it keeps its number over every attempt."""
+    """A record on its way into the tables; it keeps its number over every attempt.
 
-    time: datetime  # UTC
-    values: tuple[object, ...] = field(repr=False)  # of COLUMNS without the number
+    Attributes:
+        time: in UTC.
+        values: of COLUMNS without the number.
+        further: of ATTACHMENT_COLUMNS without number and time, for each but the first attachment.
+    """
+
+    time: datetime
+    values: tuple[object, ...] = field(repr=False)
+    further: tuple[tuple[object, ...], ...] = field(default=(), repr=False)
     key: bytes | None = field(default=None, repr=False)
     number: int = 0  # 0: none yet
 
@@ -37,7 +55,7 @@ class Row:
         return self.time.date()
 
 
-def build_row(record: MessageRecord, body: KeptBody | None) -> Row:
+def build_row(record: MessageRecord, kept: Sequence[KeptBody]) -> Row:
     """Lay a record out in columns; raises LoggingFailed for what the database can't hold."""
     _check_text("message id", record.message_id, _LONGEST_ID)
     _check_text("exchange id", record.exchange_id, _LONGEST_ID)
@@ -60,16 +78,23 @@ def build_row(record: MessageRecord, body: KeptBody | None) -> Row:
         record.signature,
         record.hash_chain_result,
         record.hash_chain,
-        None if body is None else body.digest,
-        None if body is None else body.size,
-        None if body is None else body.data,
-        None if body is None else body.file,
+        *(_body_values(kept[0]) if kept else (None, None, None, None)),
+        len(kept) - 1 if len(kept) > 1 else None,
     )
-    return Row(time, values, record.replay_key)
+    further = tuple((place, *_body_values(body)) for place, body in enumerate(kept[1:], 2))
+    return Row(time, values, further, record.replay_key)
 
 
-def read_row(row: asyncpg.Record) -> StoredRecord:
-    """A row selected by READ_COLUMNS."""
+def _body_values(body: KeptBody) -> tuple[object, ...]:
+    return (body.digest, body.size, body.data, body.file)
+
+
+def read_row(row: asyncpg.Record, further: Sequence[asyncpg.Record]) -> StoredRecord:
+    """A record from a row selected by READ_COLUMNS.
+
+    Args:
+        further: its rows selected by READ_ATTACHMENT_COLUMNS, in order of position.
+    """
     provider = _client_of(row["provider"])
     return StoredRecord(
         number=row["number"],
@@ -86,13 +111,13 @@ def read_row(row: asyncpg.Record) -> StoredRecord:
         signature=row["signature"],
         hash_chain_result=row["hash_chain_result"],
         hash_chain=row["hash_chain"],
-        body=_stored_body(row),
+        attachments=tuple(
+            _stored_body(body) for body in (row, *further) if body["body_digest"] is not None
+        ),
     )
 
 
-def _stored_body(row: asyncpg.Record) -> StoredBody | None:
-    if row["body_digest"] is None:
-        return None
+def _stored_body(row: asyncpg.Record) -> StoredBody:
     if row["has_body"]:
         return StoredBody(row["body_digest"], row["body_size"], BodyPlace.RECORD)
     if row["body_file"] is not None:

@@ -1,11 +1,15 @@
 """Look-ups in the message log, page by page."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+import asyncpg
+
 from node.log.records import BodyPlace, Side, StoredRecord
-from node.log.rows import READ_COLUMNS, read_row
+from node.log.rows import READ_ATTACHMENT_COLUMNS, READ_COLUMNS, read_row
 from trust.database import DATABASE_ERRORS, Pool, describe
 from trust.errors import StorageError
 from trust.ids import ClientId, ServiceId
@@ -94,22 +98,50 @@ class RecordSearch:
         sql, values = build_select(query, after=after, limit=limit, newest_first=newest_first)
         try:
             rows = await self._pool.fetch(sql, *values)
+            further = await self._further([row for row in rows if row["further_attachments"]])
         except DATABASE_ERRORS as error:
             raise _unreadable(error) from error
-        records = tuple(read_row(row) for row in rows)
+        records = tuple(read_row(row, further[row["number"]]) for row in rows)
         full = len(records) == limit
         return RecordPage(records, Place(records[-1].time, records[-1].number) if full else None)
 
-    async def body_of(self, record: StoredRecord) -> bytes | None:
-        """A body that is in the record; None when it is elsewhere or was not kept."""
-        if record.body is None or record.body.place is not BodyPlace.RECORD:
-            return None
-        try:
-            body: bytes | None = await self._pool.fetchval(
-                "SELECT body FROM message_record WHERE time = $1 AND number = $2",
-                record.time,
-                record.number,
+    async def _further(
+        self, rows: Sequence[asyncpg.Record]
+    ) -> defaultdict[int, list[asyncpg.Record]]:
+        """All but the first attachment of each record, in order, by record number."""
+        found: defaultdict[int, list[asyncpg.Record]] = defaultdict(list)
+        if rows:
+            times = [row["time"] for row in rows]
+            # Only our own words stand in the text.
+            sql = (
+                f"SELECT {READ_ATTACHMENT_COLUMNS} FROM message_attachment"  # noqa: S608
+                " WHERE time BETWEEN $1 AND $2 AND number = ANY($3) ORDER BY position"
             )
+            numbers = [row["number"] for row in rows]
+            for body in await self._pool.fetch(sql, min(times), max(times), numbers):
+                found[body["number"]].append(body)
+        for row in rows:
+            if len(found[row["number"]]) != row["further_attachments"]:
+                raise StorageError(f"Attachments of record {row['number']} are missing")
+        return found
+
+    async def body_of(self, record: StoredRecord, position: int) -> bytes | None:
+        """An attachment, counted from 1, that is in the record; None for one that is not."""
+        if len(record.attachments) < position:
+            return None
+        if record.attachments[position - 1].place is not BodyPlace.RECORD:
+            return None
+        if position == 1:
+            sql = "SELECT body FROM message_record WHERE time = $1 AND number = $2"
+            values: list[object] = [record.time, record.number]
+        else:
+            sql = (
+                "SELECT body FROM message_attachment"
+                " WHERE time = $1 AND number = $2 AND position = $3"
+            )
+            values = [record.time, record.number, position]
+        try:
+            body: bytes | None = await self._pool.fetchval(sql, *values)
         except DATABASE_ERRORS as error:
             raise _unreadable(error) from error
         return body

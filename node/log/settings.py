@@ -8,7 +8,7 @@ from typing import Annotated
 
 from trust.settings import Bounds, ByteSize, SettingProblem, setting
 
-_MAX_KEPT_BODY = ByteSize(64 << 20)  # larger values cost more memory than a node is meant to have
+MAX_KEPT = ByteSize(64 << 20)  # of one message; more costs more memory than a node should have
 
 
 class Beyond(StrEnum):
@@ -23,7 +23,7 @@ class Beyond(StrEnum):
 class MessageLogSettings:
     """What is kept of each message, and how much may wait."""
 
-    body_limit: Annotated[ByteSize, Bounds(ByteSize(0), _MAX_KEPT_BODY)] = setting(
+    body_limit: Annotated[ByteSize, Bounds(ByteSize(0), MAX_KEPT)] = setting(
         ByteSize(10 << 20), 'largest body kept in the record itself; "0 B" keeps none'
     )
     body_beyond: Beyond = setting(

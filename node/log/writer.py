@@ -13,7 +13,7 @@ from datetime import date
 
 import asyncpg
 
-from node.log.rows import COLUMNS, Row
+from node.log.rows import ATTACHMENT_COLUMNS, COLUMNS, Row
 from trust.database import (
     CONNECTION_ERRORS,
     DATABASE_ERRORS,
@@ -189,11 +189,11 @@ class GroupWriter:
         self, connection: PooledConnection, rows: Sequence[Row], *, in_doubt: bool
     ) -> frozenset[int]:
         keyed = [row for row in rows if row.key is not None]
-        if not keyed:
+        if not keyed and not any(row.further for row in rows):  # one COPY is its own transaction
             await self._copy(connection, rows)
             return frozenset()
         async with connection.transaction():
-            replayed = await self._claim_keys(connection, keyed)
+            replayed = await self._claim_keys(connection, keyed) if keyed else frozenset()
             if replayed and in_doubt:
                 await self._check_owners(connection, [r for r in keyed if r.number in replayed])
             await self._copy(connection, [row for row in rows if row.number not in replayed])
@@ -205,6 +205,10 @@ class GroupWriter:
                 "message_record",
                 columns=COLUMNS,
                 records=[(row.number, *row.values) for row in rows],
+            )
+        if further := [(row.number, row.time, *body) for row in rows for body in row.further]:
+            await connection.copy_records_to_table(
+                "message_attachment", columns=ATTACHMENT_COLUMNS, records=further
             )
 
     async def _claim_keys(
