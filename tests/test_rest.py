@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.messages.exchange import check_answers
+from node.messages.represented_party import RepresentedParty
 from node.messages.rest import (
     DROPPED_HEADERS,
     MAX_HEAD_BYTES,
     METHODS,
-    RepresentedParty,
     RestRequestHead,
     RestResponseHead,
     request_hash,

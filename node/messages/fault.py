@@ -150,22 +150,34 @@ def _xml(text: str) -> str:
 def parse_fault(raw: bytes) -> Fault | None:
     """Read a SOAP fault; None for a SOAP message that is none.
 
-    The parts of the fault are found by local name, as X-Road writes and reads them.
-
     Raises:
-        MalformedMessage: `invalid_soap`, when it is no SOAP 1.1 envelope, has a DTD or is larger
-            than a mebibyte while being a fault.
+        MalformedMessage: `invalid_soap`, as from `parse_envelope` and `fault_in`.
     """
+    envelope = parse_envelope(raw)
+    found = envelope.find(f"{{{SOAP_ENVELOPE}}}Body/{{{SOAP_ENVELOPE}}}Fault")
+    return None if found is None else fault_in(found, len(raw))
+
+
+def parse_envelope(raw: bytes) -> etree._Element:
+    """Parse a SOAP 1.1 envelope; MalformedMessage (`invalid_soap`) for anything else."""
     try:
         root = parse_xml(raw, what="SOAP message")
     except MalformedMessage as error:
         raise MalformedMessage(error.text, "invalid_soap") from error
     if root.tag != f"{{{SOAP_ENVELOPE}}}Envelope":
         raise MalformedMessage("Malformed SOAP message: envelope missing", "invalid_soap")
-    found = root.find(f"{{{SOAP_ENVELOPE}}}Body/{{{SOAP_ENVELOPE}}}Fault")
-    if found is None:
-        return None
-    if len(raw) > MAX_FAULT_BYTES:
+    return root
+
+
+def fault_in(found: etree._Element, size: int) -> Fault:
+    """Read the element of a fault, of a message of `size` bytes.
+
+    The parts of the fault are found by local name, as X-Road writes and reads them.
+
+    Raises:
+        MalformedMessage: `invalid_soap`, when it has no code or is larger than MAX_FAULT_BYTES.
+    """
+    if size > MAX_FAULT_BYTES:
         raise MalformedMessage("SOAP fault is too large", "invalid_soap")
     code = _child_text(found, "faultcode").strip()
     if not code:

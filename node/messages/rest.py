@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from catalog.paths import ServicePath
+from node.messages.represented_party import RepresentedParty
 from trust.digests import sha512
 from trust.errors import MalformedMessage
 from trust.ids import ClientId, ServerId, ServiceId, decode_segment
@@ -65,22 +66,6 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 
 def _malformed(text: str) -> MalformedMessage:
     return MalformedMessage(text, "internal_error")
-
-
-@dataclass(frozen=True, slots=True)
-class RepresentedParty:
-    """On whose behalf a member acts (`X-Road-Represented-Party`: `class/code` or `code`)."""
-
-    party_class: str | None
-    party_code: str
-
-    @classmethod
-    def from_header(cls, value: str) -> Self:
-        segments = value.split("/")
-        if len(segments) > 2:
-            raise _malformed("Invalid RepresentedParty Id")
-        *party_class, code = (decode_segment(segment) for segment in segments)
-        return cls(party_class[0] if party_class else None, code)
 
 
 @dataclass(frozen=True, slots=True)
