@@ -28,6 +28,7 @@ class LimitSettings:
     """How much is taken at a time."""
 
     body: ByteSize = setting(ByteSize(1 << 20), "longest request body")
+    answer: ByteSize = setting(ByteSize(64 << 20), "longest answer; a longer one is an error")
     running: Connections = setting(32, "requests that are worked on at a time")
     waiting: Annotated[int, Bounds(0, 10_000)] = setting(
         128, "requests that may wait for their turn; more are answered with 503"

@@ -16,7 +16,8 @@ MAX_TEXT = 4096
 class ValueType(StrEnum):
     TEXT = "text"
     INTEGER = "integer"  # within 64 bits
-    NUMBER = "number"  # a decimal number
+    NUMBER = "number"  # given as any decimal number, answered as a float
+    DECIMAL = "decimal"  # every digit counts: a text in JSON
     BOOLEAN = "boolean"
     DATE = "date"
     DATETIME = "datetime"
@@ -140,6 +141,7 @@ _JSON_TYPES: dict[ValueType, dict[str, object]] = {
     ValueType.TEXT: {"type": "string"},
     ValueType.INTEGER: {"type": "integer", "format": "int64"},
     ValueType.NUMBER: {"type": "number"},
+    ValueType.DECIMAL: {"type": "string", "format": "decimal"},
     ValueType.BOOLEAN: {"type": "boolean"},
     ValueType.DATE: {"type": "string", "format": "date"},
     ValueType.DATETIME: {"type": "string", "format": "date-time"},

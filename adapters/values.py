@@ -133,6 +133,7 @@ _READERS = {
     ValueType.TEXT: _text,
     ValueType.INTEGER: _integer,
     ValueType.NUMBER: _number,
+    ValueType.DECIMAL: _number,
     ValueType.BOOLEAN: _boolean,
     ValueType.DATE: date.fromisoformat,
     ValueType.DATETIME: datetime.fromisoformat,
