@@ -49,7 +49,7 @@ def parse_xml(
         if most is not None and raw.count(mark) > most:
             text = f"{what} has more than {most} '{mark.decode()}'"
             raise MalformedMessage(text, "invalid_xml")
-    _check_encoding(raw, what)
+    check_encoding(raw, what)
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False,
         huge_tree=False, remove_blank_text=False,
@@ -64,8 +64,12 @@ def parse_xml(
     return root
 
 
-def _check_encoding(raw: bytes, what: str) -> None:
-    """Refuse encodings (UTF-7, EBCDIC) in which markup could not be counted."""
+def check_encoding(raw: bytes, what: str) -> None:
+    """Refuse encodings (UTF-7, EBCDIC) in which markup could not be counted.
+
+    Args:
+        raw: the document, or its beginning.
+    """
     declared = _DECLARED.match(raw)
     if raw.startswith(b"\x4c\x6f\xa7\x94") or (declared and not _ENCODINGS.fullmatch(declared[1])):
         raise MalformedMessage(f"{what} is in an encoding that is not accepted", "invalid_xml")
