@@ -14,69 +14,40 @@ from lxml import etree
 from node.messages.fault import SOAP_ENVELOPE, Fault, fault_in, parse_envelope
 from node.messages.mediatype import TEXT_XML, XOP_XML, MediaType
 from node.messages.represented_party import RepresentedParty
-from trust.errors import MalformedMessage
-from trust.ids import (
-    IDENTIFIERS_NAMESPACE,
-    XROAD_NAMESPACE,
-    ClientId,
-    ObjectType,
-    ServerId,
-    ServiceId,
+from node.messages.soap_hash import insert_request_hash
+from node.messages.soap_header import (
+    CLIENT,
+    HEADER,
+    ID,
+    ISSUE,
+    OBJECT_TYPE,
+    PROTOCOL_VERSION,
+    REQUEST_HASH,
+    USER_ID,
+    HeaderFields,
+    duplicate,
+    tag_of,
 )
+from trust.errors import MalformedMessage
+from trust.ids import ClientId, ObjectType, ServerId, ServiceId
 
-REPRESENTATION_NAMESPACE = "http://x-road.eu/xsd/representation.xsd"
+__all__ = [
+    "SoapFaultMessage", "SoapHeader", "SoapMessage", "check_strict", "insert_request_hash",
+    "parse_soap",
+]  # fmt: skip
 
-
-def _xroad(name: str) -> str:
-    return f"{{{XROAD_NAMESPACE}}}{name}"
-
-
-def _identifier(name: str) -> str:
-    return f"{{{IDENTIFIERS_NAMESPACE}}}{name}"
-
-
-_HEADER = f"{{{SOAP_ENVELOPE}}}Header"
-_BODY = f"{{{SOAP_ENVELOPE}}}Body"
+BODY = f"{{{SOAP_ENVELOPE}}}Body"
 _FAULT = f"{{{SOAP_ENVELOPE}}}Fault"
 _STYLE = f"{{{SOAP_ENVELOPE}}}encodingStyle"
 _RPC = "http://schemas.xmlsoap.org/soap/encoding/"
-
-ID = _xroad("id")
-REQUEST_HASH = _xroad("requestHash")
-_CLIENT = _xroad("client")
-_SERVICE = _xroad("service")
-_SECURITY_SERVER = _xroad("securityServer")
-_USER_ID = _xroad("userId")
-_ISSUE = _xroad("issue")
-_PROTOCOL_VERSION = _xroad("protocolVersion")
-_REPRESENTED_PARTY = f"{{{REPRESENTATION_NAMESPACE}}}representedParty"
-_KNOWN = frozenset(
-    {
-        ID, REQUEST_HASH, _CLIENT, _SERVICE, _SECURITY_SERVER, _USER_ID, _ISSUE, _PROTOCOL_VERSION,
-        _REPRESENTED_PARTY,
-    }
-)  # fmt: skip
-
-_OBJECT_TYPE = _identifier("objectType")
-_OBJECT_TYPES = frozenset(ObjectType)
-_MEMBER_PARTS = tuple(map(_identifier, ("xRoadInstance", "memberClass", "memberCode")))
-_SUBSYSTEM_CODE = _identifier("subsystemCode")
-_SERVICE_CODE = _identifier("serviceCode")
-_SERVICE_VERSION = _identifier("serviceVersion")
-_SERVER_CODE = _identifier("serverCode")
-_CLIENT_PARTS = frozenset({*_MEMBER_PARTS, _SUBSYSTEM_CODE})
-_SERVICE_PARTS = _CLIENT_PARTS | {_SERVICE_CODE, _SERVICE_VERSION}
-_SERVER_PARTS = frozenset({*_MEMBER_PARTS, _SERVER_CODE})
-_PARTY_CLASS = f"{{{REPRESENTATION_NAMESPACE}}}partyClass"
-_PARTY_CODE = f"{{{REPRESENTATION_NAMESPACE}}}partyCode"
-_PARTY_PARTS = frozenset({_PARTY_CLASS, _PARTY_CODE})
-
 _ONE_CHILD = "Malformed SOAP message: body must have exactly one child element"
 _CHARSETS = re.compile(
     r"(?i)utf-?(?:8|16(?:le|be)?)|(?:us-)?ascii|iso-8859-\d{1,2}|latin1|(?:windows-|cp)125\d"
 )
 _UTF16_BEGINNINGS = (b"\xff\xfe", b"\xfe\xff", b"<\x00", b"\x00<")
-_UTF32_BEGINNINGS = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff", b"<\x00\x00", b"\x00\x00\x00<")
+_UTF32_BEGINNINGS = (
+    b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff", b"<\x00\x00", b"\x00\x00\x00<",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +130,14 @@ def parse_soap(raw: bytes, content_type: str) -> SoapMessage | SoapFaultMessage:
     _check_content_type(content_type)
     envelope = parse_envelope(raw)
     charset = _charset_of(raw, envelope)
-    header: _HeaderFields | None = None
+    header: HeaderFields | None = None
     body: _Body | None = None
     for child in envelope.iterchildren(tag=etree.Element):
-        if child.tag == _HEADER:
+        if child.tag == HEADER:
             if header is not None:
-                raise _duplicate(child)
-            header = _HeaderFields.read(child)
-        elif child.tag == _BODY:
+                raise duplicate(child)
+            header = HeaderFields.read(child)
+        elif child.tag == BODY:
             if body is not None:
                 raise MalformedMessage(_ONE_CHILD, "invalid_body")
             body = _Body.read(child)
@@ -174,7 +145,7 @@ def parse_soap(raw: bytes, content_type: str) -> SoapMessage | SoapFaultMessage:
         return SoapFaultMessage(raw, fault_in(body.fault, len(raw)))
     if header is None:
         raise MalformedMessage("Malformed SOAP message: header missing", "missing_header")
-    checked = header.complete()
+    checked = _complete(header)
     name = _name_of(body, checked.service)
     return SoapMessage(raw, charset, checked, name, envelope.get(_STYLE) == _RPC)
 
@@ -190,16 +161,17 @@ def check_strict(message: SoapMessage) -> None:
     """
     seen: set[str] = set()
     for child in header_of(parse_envelope(message.raw)).iterchildren(tag=etree.Element):
-        if child.tag in seen:
-            raise _duplicate(child)
-        seen.add(child.tag)
-        if child.tag == _CLIENT:
-            _check_client_type(child.get(_OBJECT_TYPE), message.client)
+        tag = tag_of(child)
+        if tag in seen:
+            raise duplicate(child)
+        seen.add(tag)
+        if tag == CLIENT:
+            _check_client_type(child.get(OBJECT_TYPE), message.client)
 
 
 def header_of(envelope: etree._Element) -> etree._Element:
     """The header of an envelope, or MalformedMessage (`missing_header`)."""
-    header = envelope.find(_HEADER)
+    header = envelope.find(HEADER)
     if header is None:
         raise MalformedMessage("Malformed SOAP message: header missing", "missing_header")
     return header
@@ -235,66 +207,22 @@ def _charset_of(raw: bytes, envelope: etree._Element) -> str:
     return charset
 
 
-@dataclass(slots=True)
-class _HeaderFields:
-    """What was found in a header so far; `complete` asks for what must be there."""
-
-    texts: dict[str, str] = field(default_factory=dict)  # by tag
-    client: ClientId | None = None
-    service: ServiceId | None = None
-    security_server: ServerId | None = None
-    represented_party: RepresentedParty | None = None
-
-    @classmethod
-    def read(cls, header: etree._Element) -> Self:
-        """Read the known fields in the order in which they stand."""
-        found = cls()
-        seen: set[str] = set()
-        for child in header.iterchildren(tag=etree.Element):
-            if child.tag in _KNOWN:
-                if child.tag in seen:
-                    raise _duplicate(child)
-                seen.add(child.tag)
-                found._take(child)
-        return found
-
-    def _take(self, child: etree._Element) -> None:
-        tag = child.tag
-        if tag == _CLIENT:
-            _check_type(child, ObjectType.MEMBER, ObjectType.SUBSYSTEM)
-            self.client = _client_id(_parts(child, _CLIENT_PARTS))
-        elif tag == _SERVICE:
-            _check_type(child, ObjectType.SERVICE)
-            self.service = _service_id(_parts(child, _SERVICE_PARTS))
-        elif tag == _SECURITY_SERVER:
-            _check_type(child, ObjectType.SERVER)
-            self.security_server = _server_id(_parts(child, _SERVER_PARTS))
-        elif tag == _REPRESENTED_PARTY:
-            parts = _parts(child, _PARTY_PARTS)
-            party_class, code = parts.get(_PARTY_CLASS), parts.get(_PARTY_CODE, "")
-            self.represented_party = RepresentedParty(party_class, code)
-        else:
-            self.texts[tag] = _value(child)
-            if tag == _PROTOCOL_VERSION:
-                _check_version(self.texts[tag])
-
-    def complete(self) -> SoapHeader:
-        """All that must be there is, or MalformedMessage (`missing_header_field`)."""
-        version = self.texts.get(_PROTOCOL_VERSION)
-        if version is None:
-            raise _missing("protocolVersion")
-        if self.client is None:
-            raise _missing("client")
-        message_id = self.texts.get(ID)
-        if message_id is None:
-            raise _missing("id")
-        if self.service is None:
-            raise MalformedMessage("Message header must contain service id", "missing_header_field")
-        return SoapHeader(
-            self.client, self.service, message_id, version,
-            self.texts.get(_USER_ID), self.texts.get(_ISSUE),
-            self.security_server, self.represented_party, self.texts.get(REQUEST_HASH),
-        )  # fmt: skip
+def _complete(found: HeaderFields) -> SoapHeader:
+    """All that must be there is, or MalformedMessage (`missing_header_field`)."""
+    texts = found.texts
+    version, message_id = texts.get(PROTOCOL_VERSION), texts.get(ID)
+    if version is None:
+        raise _missing("protocolVersion")
+    if found.client is None:
+        raise _missing("client")
+    if message_id is None:
+        raise _missing("id")
+    if found.service is None:
+        raise MalformedMessage("Message header must contain service id", "missing_header_field")
+    return SoapHeader(
+        found.client, found.service, message_id, version, texts.get(USER_ID), texts.get(ISSUE),
+        found.security_server, found.represented_party, texts.get(REQUEST_HASH),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,61 +260,5 @@ def _name_of(body: _Body | None, service: ServiceId) -> str:
     return body.name
 
 
-def _check_type(element: etree._Element, *expected: ObjectType) -> None:
-    found = element.get(_OBJECT_TYPE)
-    if found is None:
-        raise MalformedMessage("Missing objectType attribute", "invalid_xml")
-    if found not in _OBJECT_TYPES:
-        raise MalformedMessage(f"Unknown objectType: {found[:80]}", "invalid_xml")
-    if found not in expected:
-        raise MalformedMessage(f"Unexpected objectType: {found}", "invalid_xml")
-
-
-def _parts(element: etree._Element, names: frozenset[str]) -> dict[str, str]:
-    """The values of the children called for, by tag; others are ignored."""
-    found: dict[str, str] = {}
-    for child in element.iterchildren(tag=etree.Element):
-        if child.tag in names:
-            if child.tag in found:
-                raise _duplicate(child)
-            found[child.tag] = _value(child)
-    return found
-
-
-def _value(element: etree._Element) -> str:
-    """The text of a field, white space and all."""
-    if len(element):
-        raise MalformedMessage(f"'{element.tag}' must hold text alone", "invalid_xml")
-    return element.text or ""
-
-
-def _client_id(parts: dict[str, str]) -> ClientId:
-    instance, member_class, code = (parts.get(tag, "") for tag in _MEMBER_PARTS)
-    return ClientId(instance, member_class, code, parts.get(_SUBSYSTEM_CODE))
-
-
-def _service_id(parts: dict[str, str]) -> ServiceId:
-    code = parts.get(_SERVICE_CODE, "")
-    return ServiceId(_client_id(parts), code, parts.get(_SERVICE_VERSION))
-
-
-def _server_id(parts: dict[str, str]) -> ServerId:
-    return ServerId(_client_id(parts), parts.get(_SERVER_CODE, ""))
-
-
-def _check_version(version: str) -> None:
-    if not version.startswith("4."):
-        raise MalformedMessage(
-            f"Invalid protocol version (supported: 4.x, provided: {version[:40]})",
-            "invalid_protocol_version",
-        )
-
-
 def _missing(name: str) -> MalformedMessage:
     return MalformedMessage(f"Required field '{name}' is missing", "missing_header_field")
-
-
-def _duplicate(element: etree._Element) -> MalformedMessage:
-    return MalformedMessage(
-        f"SOAP header contains duplicate field '{element.tag}'", "duplicate_header_field"
-    )
