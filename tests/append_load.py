@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 
-from tests.message_records import message_log, sample_record
+from tests.message_records import bodies_of, message_log, sample_record
 
 
 async def run(dsn: str) -> None:
@@ -16,7 +16,8 @@ async def run(dsn: str) -> None:
         async def appender(name: int) -> None:
             for count in range(1_000_000):
                 message_id = f"load-{os.getpid()}-{name}-{count}"
-                number = await log.append(sample_record(message_id=message_id))
+                bodies = bodies_of(*[b"body"] * (name % 4))
+                number = await log.append(sample_record(message_id=message_id, attachments=bodies))
                 sys.stdout.write(f"{message_id} {number}\n")
                 sys.stdout.flush()
 

@@ -72,6 +72,8 @@ async def check_body_files(nodes: RealNodes, one: Institution, folder: Path) -> 
     try:
         rows = await connection.fetch(
             "SELECT body_file, body_size, body_digest FROM message_record"
+            " WHERE body_file IS NOT NULL UNION ALL"
+            " SELECT body_file, body_size, body_digest FROM message_attachment"
             " WHERE body_file IS NOT NULL"
         )
     finally:

@@ -841,17 +841,23 @@ def durable_folder() -> Iterator[Path]:
 
 
 async def check_acknowledged(dsn: str, acknowledged: dict[str, int]) -> None:
-    """Every acknowledged record is there under its number, and none is there twice."""
+    """Every acknowledged record is there under its number, whole, and none is there twice."""
     connection = await asyncpg.connect(dsn)
     try:
         rows = await connection.fetch("SELECT message_id, number FROM message_record")
         keys = await connection.fetchval("SELECT count(*) FROM replay_key")
+        halves = await connection.fetch(
+            "SELECT FROM message_record AS r FULL JOIN (SELECT number, count(*) AS attachments"
+            " FROM message_attachment GROUP BY number) AS a USING (number)"
+            " WHERE r.further_attachments IS DISTINCT FROM a.attachments"
+        )
     finally:
         await connection.close()
     stored = [(row["message_id"], row["number"]) for row in rows]
     assert len({name for name, _ in stored}) == len(stored)
     assert acknowledged.items() <= dict(stored).items()
     assert keys <= len(stored)
+    assert halves == []
 
 
 async def test_every_acknowledged_record_survives_a_killed_postgresql(
@@ -885,7 +891,12 @@ async def load_on(log: MessageLog, acknowledged: dict[str, int]) -> AsyncIterato
             message_id = f"{name}-{turn}"
             key = key_of(message_id) if name % 2 else None
             try:
-                number = await log.append(sample_record(message_id=message_id, replay_key=key))
+                record = sample_record(
+                    message_id=message_id,
+                    replay_key=key,
+                    attachments=bodies_of(*[b"body"] * (name % 4)),
+                )
+                number = await log.append(record)
                 acknowledged[message_id] = number
             except LoggingFailed:
                 await asyncio.sleep(0.01)
