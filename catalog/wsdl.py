@@ -1,0 +1,257 @@
+"""WSDL 1.1 as far as a node needs it: which services it describes, what is odd, whose address.
+
+Nothing is imported and no schema is compiled: what a description says beyond its operations is for
+those who read it. Oddities are warnings; only what is no WSDL at all is refused.
+
+Source: messages.md 8.3; metadata.md 4; X-Road 7.8 WsdlParser.java, OverwriteAttributeFilter.java.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from lxml import etree
+
+from catalog.services import RESERVED_CODES
+from trust.errors import MalformedMessage
+from trust.ids import IDENTIFIERS_NAMESPACE, XROAD_NAMESPACE
+from trust.xmlbytes import parse_xml
+
+MAX_BYTES = 10 * 1024 * 1024
+HIDDEN_ADDRESS = "http://example.org/xroad-endpoint"
+_MAX_TAGS = 300_000
+_MAX_EQUALS = 600_000
+_MAX_OPERATIONS = 5_000
+_MAX_WARNINGS = 50
+
+_WSDL = "http://schemas.xmlsoap.org/wsdl/"
+_SOAP = "http://schemas.xmlsoap.org/wsdl/soap/"
+_SOAP12 = "http://schemas.xmlsoap.org/wsdl/soap12/"
+_HTTP = "http://schemas.xmlsoap.org/soap/http"
+_XROAD_HEADERS = ("client", "service", "id", "protocolVersion")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One service of a description: an operation in a binding of SOAP 1.1 over HTTP."""
+
+    code: str
+    version: str | None
+    title: str
+    address: str  # empty when its port has none
+
+
+@dataclass(frozen=True, slots=True)
+class WsdlDescription:
+    operations: tuple[Operation, ...]
+    warnings: tuple[str, ...]
+
+
+def parse_wsdl(raw: bytes) -> WsdlDescription:
+    """Read the operations; raises MalformedMessage (`invalid_xml`) for what is no WSDL 1.1."""
+    root = _parse(raw)
+    if root.tag != f"{{{_WSDL}}}definitions":
+        raise MalformedMessage("WSDL does not begin with wsdl:definitions", "invalid_xml")
+    return _Reader(root).read()
+
+
+def hide_addresses(raw: bytes) -> bytes:
+    """The description as others get it: every SOAP 1.1 address replaced, in UTF-8.
+
+    Comments stay; addresses of SOAP 1.2 are not touched. Raises MalformedMessage (`invalid_xml`).
+    """
+    root = _parse(raw)
+    for address in root.iter(f"{{{_SOAP}}}address"):
+        if "location" in address.attrib:
+            address.set("location", HIDDEN_ADDRESS)
+    body = etree.tostring(root.getroottree(), encoding="UTF-8", xml_declaration=False)
+    return b'<?xml version="1.0" encoding="UTF-8"?>' + body
+
+
+def _parse(raw: bytes) -> etree._Element:
+    return parse_xml(
+        raw, max_bytes=MAX_BYTES, max_tags=_MAX_TAGS, max_equals=_MAX_EQUALS, what="WSDL"
+    )
+
+
+class _Reader:
+    """Follows service, port, binding and port type, and remembers what is odd on the way."""
+
+    def __init__(self, root: etree._Element) -> None:
+        self._root = root
+        self._bindings = _named(root, "binding")
+        self._port_types = _named(root, "portType")
+        self._messages = _named(root, "message")
+        self._operations: dict[tuple[str, str], Operation] = {}
+        self._only_soap12: set[str] = set()
+        self._warnings: dict[str, None] = {}  # each once, in order
+
+    def read(self) -> WsdlDescription:
+        for element in _children(self._root, "import"):
+            location = element.get("location") or element.get("namespace") or ""
+            self._warn(f"the import of '{location}' is not followed")
+        for service in _children(self._root, "service"):
+            for port in _children(service, "port"):
+                self._port(port)
+        self._judge_whole()
+        return WsdlDescription(
+            tuple(self._operations.values()), tuple(self._warnings)[:_MAX_WARNINGS]
+        )
+
+    def _warn(self, text: str) -> None:
+        self._warnings.setdefault(text[:500], None)
+
+    def _port(self, port: etree._Element) -> None:
+        name = port.get("name", "")
+        binding = self._bindings.get(_local(port.get("binding", "")))
+        if binding is None:
+            self._warn(f"port '{name}': there is no binding '{port.get('binding', '')}'")
+            return
+        soap = binding.find(f"{{{_SOAP}}}binding")
+        if soap is None:
+            if binding.find(f"{{{_SOAP12}}}binding") is not None:
+                self._only_soap12.update(
+                    operation.get("name", "") for operation in _children(binding, "operation")
+                )
+            return
+        if soap.get("transport") != _HTTP:
+            self._warn(f"binding '{binding.get('name', '')}' is not for HTTP: left out")
+            return
+        address = port.find(f"{{{_SOAP}}}address")
+        location = "" if address is None else address.get("location", "").strip()
+        if not _is_http(location):
+            self._warn(f"port '{name}' has no http or https address, but '{location:.200}'")
+        port_type = self._port_types.get(_local(binding.get("type", "")))
+        if port_type is None:
+            self._warn(
+                f"binding '{binding.get('name', '')}': there is no port type"
+                f" '{binding.get('type', '')}'"
+            )
+        for operation in _children(binding, "operation"):
+            self._operation(operation, port_type, soap.get("style", "document"), location)
+
+    def _operation(
+        self,
+        bound: etree._Element,
+        port_type: etree._Element | None,
+        style: str,
+        location: str,
+    ) -> None:
+        code = bound.get("name", "").strip()
+        if not code:
+            self._warn("an operation has no name: left out")
+            return
+        if len(self._operations) >= _MAX_OPERATIONS:
+            self._warn(f"there are more than {_MAX_OPERATIONS} operations: the rest is left out")
+            return
+        abstract = None if port_type is None else _find_named(port_type, "operation", code)
+        if port_type is not None and abstract is None:
+            self._warn(f"operation '{code}' is bound and not in its port type")
+        found = Operation(code, _version(bound) or None, _title(abstract), location)
+        key = (code, found.version or "")
+        if key in self._operations and self._operations[key] != found:
+            said = code if found.version is None else f"{code}.{found.version}"
+            self._warn(f"operation '{said}' stands there twice; the last one counts")
+        self._operations[key] = found
+        self._judge(bound, abstract, found, style)
+
+    def _judge(
+        self, bound: etree._Element, abstract: etree._Element | None, found: Operation, style: str
+    ) -> None:
+        code = found.code
+        if found.version is None:
+            self._warn(f"operation '{code}' has no xrd:version")
+        if code in RESERVED_CODES:
+            self._warn(f"operation '{code}' has a code that the node itself answers")
+        own = bound.find(f"{{{_SOAP}}}operation")
+        if (own.get("style") if own is not None else None) == "rpc" or style == "rpc":
+            self._warn(f"operation '{code}' is in RPC style; document/literal is the norm")
+        for body in bound.iter(f"{{{_SOAP}}}body"):
+            if body.get("use") == "encoded":
+                self._warn(f"operation '{code}' is SOAP encoded; document/literal is the norm")
+        missing = self._missing_headers(bound)
+        if missing:
+            self._warn(f"operation '{code}': its input has no header {', '.join(missing)}")
+        wrapper = self._wrapper(abstract)
+        if wrapper is not None and not wrapper.startswith(code):
+            self._warn(f"operation '{code}' takes an element '{wrapper}', which no node lets pass")
+
+    def _missing_headers(self, bound: etree._Element) -> list[str]:
+        declared = set()
+        for header in bound.iterfind(f"{{{_WSDL}}}input//{{{_SOAP}}}header"):
+            message = self._messages.get(_local(header.get("message", "")))
+            part = None if message is None else _find_named(message, "part", header.get("part", ""))
+            if part is not None:
+                declared.add(_local(part.get("element", "")))
+        return [name for name in _XROAD_HEADERS if name not in declared]
+
+    def _wrapper(self, abstract: etree._Element | None) -> str | None:
+        """The local name of the element that a request's body holds, where the WSDL says it."""
+        if abstract is None:
+            return None
+        given = abstract.find(f"{{{_WSDL}}}input")
+        message = None if given is None else self._messages.get(_local(given.get("message", "")))
+        if message is None:
+            return None
+        elements = [
+            _local(part.get("element", ""))
+            for part in _children(message, "part")
+            if _namespace(part, part.get("element", ""))
+            not in (XROAD_NAMESPACE, IDENTIFIERS_NAMESPACE)
+        ]
+        return elements[0] if len(elements) == 1 and elements[0] else None
+
+    def _judge_whole(self) -> None:
+        codes = {code for code, _ in self._operations}
+        for code in sorted(self._only_soap12 - codes):
+            self._warn(f"operation '{code}' is bound to SOAP 1.2 only, which nodes do not carry")
+        if not self._operations:
+            self._warn("there is no operation with a binding of SOAP 1.1 over HTTP")
+
+
+def _children(parent: etree._Element, name: str) -> Iterator[etree._Element]:
+    return parent.iterchildren(f"{{{_WSDL}}}{name}")
+
+
+def _named(parent: etree._Element, name: str) -> dict[str, etree._Element]:
+    return {child.get("name", ""): child for child in _children(parent, name)}
+
+
+def _find_named(parent: etree._Element, name: str, wanted: str) -> etree._Element | None:
+    return next((one for one in _children(parent, name) if one.get("name") == wanted), None)
+
+
+def _local(qualified: str) -> str:
+    return qualified.strip().rpartition(":")[2]
+
+
+def _namespace(element: etree._Element, qualified: str) -> str:
+    prefix, separator, _ = qualified.strip().rpartition(":")
+    return element.nsmap.get(prefix if separator else None) or ""
+
+
+def _version(bound: etree._Element) -> str:
+    """The text of `version` among the extensions of a bound operation, in any namespace."""
+    for child in bound.iterchildren(tag=etree.Element):
+        name = etree.QName(child)
+        if name.localname == "version" and name.namespace != _WSDL:
+            return (child.text or "").strip()
+    return ""
+
+
+def _title(abstract: etree._Element | None) -> str:
+    documentation = None if abstract is None else abstract.find(f"{{{_WSDL}}}documentation")
+    if documentation is None:
+        return ""
+    for child in documentation.iterchildren(tag=etree.Element):
+        if etree.QName(child).localname == "title":
+            return (child.text or "").strip()[:1000]
+    return ""
+
+
+def _is_http(location: str) -> bool:
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
