@@ -18,10 +18,15 @@ from node.messages.soap import SoapMessage
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to a built-in service, within the snapshot of its exchange."""
+    """One request to a built-in service, within the snapshot of its exchange.
+
+    Attributes:
+        content_type: of the request as its information system sent it.
+    """
 
     request: SoapMessage | RestRequestHead
     snapshot: Snapshot
+    content_type: str = "text/xml"
 
 
 @dataclass(frozen=True, slots=True)
