@@ -1,8 +1,9 @@
-"""Run a whole ecosystem on this machine: two institutions with their nodes, and all they need."""
+"""Run a whole ecosystem on this machine: institutions with their nodes, and all they need."""
 
 import argparse
 import asyncio
 import contextlib
+import importlib.util
 import shlex
 import shutil
 import sys
@@ -15,11 +16,11 @@ from typing import Any
 
 from scripts.ecosystem.institutions import (
     BENEFITS,
-    CIVIL,
     INSTANCE,
     INSTITUTIONS,
     MUNI,
     PEOPLE,
+    SOCIAL,
     Institution,
 )
 from scripts.ecosystem.places import opened
@@ -77,7 +78,7 @@ def _folder(chosen: Path | None) -> Iterator[Path]:
 
 async def _work(folder: Path, arguments: argparse.Namespace, began: float) -> int:
     with opened(folder) as ports:
-        site = Site(folder, ports)
+        site = Site(folder, ports, _institutions())
         async with Ecosystem(site, _tell) as ecosystem:
             ready_s = time.monotonic() - began
             _tell(f"everything is ready after {ready_s:.1f} s")
@@ -94,6 +95,14 @@ async def _work(folder: Path, arguments: argparse.Namespace, began: float) -> in
                 return int(not await used)
             finally:
                 await _cancel(broken, used)
+
+
+def _institutions() -> tuple[Institution, ...]:
+    """Everybody whose system can run here."""
+    if sys.version_info < (3, 12) and importlib.util.find_spec("spyne") is not None:
+        return INSTITUTIONS
+    _tell(f"without the {SOCIAL.name}: its old SOAP service needs spyne and Python 3.11")
+    return tuple(one for one in INSTITUTIONS if one != SOCIAL)
 
 
 async def _wait() -> bool:
@@ -121,9 +130,10 @@ def _tell(line: str) -> None:
 
 
 def _guide(site: Site) -> str:
-    """What runs where, and three commands to copy."""
+    """What runs where, and the commands to copy."""
     where = "\n".join(f"  {line}" for line in table(_places(site)))
-    call, download, verify = commands(site, f"try-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    message_id = f"try-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    call, download, verify = commands(site, message_id)
     return f"""
 {where}
 
@@ -152,11 +162,15 @@ def _places(site: Site) -> list[tuple[str, str]]:
         ("test CA, OCSP, TSA", f"{site.url('ca')} (/ocsp, /tsa)"),
         ("registry", site.url("registry", "/internalconf")),
         ("people's adapter", site.url("adapter", "/openapi.json")),
+        ("taxes", site.url("tax-authority", "/openapi.json")),
     ]
-    for one in INSTITUTIONS:
+    if SOCIAL in site.institutions:
+        rows.append(("social security", site.url("social-security", "/soap?wsdl")))
+    for one in site.institutions:
         rows += _node_places(site, one)
     peers = f"port {ports['peers']}, OCSP responses {ports['peers-ocsp']}"
-    return [*rows, ("between nodes", f"{CIVIL.address} and {MUNI.address}, {peers}")]
+    addresses = ", ".join(one.address for one in site.institutions)
+    return [*rows, ("between nodes", f"{addresses}, {peers}")]
 
 
 def _node_places(site: Site, one: Institution) -> list[tuple[str, str]]:

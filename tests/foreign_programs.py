@@ -5,14 +5,21 @@ async with serving("fastapi-xroad-soap", "fastapi_provider.py") as port: …
 """
 
 import asyncio
+import importlib.util
 import json
 import os
+import socket
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+
+from scripts.ecosystem.places import LOCAL
+from scripts.ecosystem.processes import Child
 
 ROOT = Path(__file__).parents[1]
 _SETUP = 240.0  # seconds to install a program
@@ -70,6 +77,31 @@ async def serving(program: str, script: str) -> AsyncIterator[int]:
     finally:
         process.kill()
         await process.wait()
+
+
+@asynccontextmanager
+async def social_security_office(folder: Path) -> AsyncIterator[str]:
+    """The sandbox's service that is written with spyne; gives its address."""
+    if sys.version_info >= (3, 12) or importlib.util.find_spec("spyne") is None:
+        pytest.skip("spyne, which ends with Python 3.11, is not installed")
+    with socket.create_server((LOCAL, 0)) as free:
+        port = free.getsockname()[1]
+    address = f"http://{LOCAL}:{port}/soap"
+    child = Child(
+        "office",
+        ("--port", str(port)),
+        "Social Security Office: ",
+        f"{address}?wsdl",
+        folder / "office.log",
+        "scripts.ecosystem.social_security",
+    )
+    child.start()
+    try:
+        async with aiohttp.ClientSession() as session:
+            await child.ready(session)
+        yield address
+    finally:
+        await child.stop()
 
 
 def _environment() -> dict[str, str]:

@@ -25,7 +25,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from scripts.ecosystem.institutions import BENEFITS, CIVIL, MUNI, PERSONS, Institution
+from scripts.ecosystem.institutions import BENEFITS, CIVIL, MUNI, PAIR, PERSONS, Institution
 from scripts.ecosystem.places import opened
 from scripts.ecosystem.running import Ecosystem, Site
 from scripts.node import apply_services, load_node_settings
@@ -303,7 +303,7 @@ async def real_nodes(folder: Path, database: Path | None = None) -> AsyncIterato
         database: a folder for PostgreSQL elsewhere, as on a disk of its own.
     """
     with opened(folder) as ports:
-        site = Site(folder, ports)
+        site = Site(folder, ports, PAIR)
         if database is not None:
             (folder / "postgres").symlink_to(database)
         connector = aiohttp.TCPConnector(limit=0)

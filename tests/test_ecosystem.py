@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import aiohttp
 import pytest
+from adapters.app import AdapterSettings
+from adapters.queries import problems_of
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from adapters.app import AdapterSettings
-from adapters.queries import problems_of
 from catalog.declaration import ServicesDeclaration, declaration_problems
 from config.settings import load_settings, parse_settings
 from node.settings import NodeSettings
@@ -23,13 +23,14 @@ from scripts.ecosystem.institutions import (
     BENEFITS,
     INSTITUTIONS,
     LIBRARY,
+    PAIR,
     PERSONS,
     adapter_settings,
     civil_services,
     instance_declaration,
-    municipal_services,
     node_settings,
     registry_settings,
+    services_of,
 )
 from scripts.ecosystem.places import LOCAL, WANTED, check_free, choose_ports, opened
 from scripts.ecosystem.processes import Child, ProcessFailed
@@ -118,14 +119,27 @@ def read(cls: type[T], text: str, folder: Path) -> T:
 def test_every_file_of_the_sandbox_is_what_its_reader_expects(tmp_path: Path) -> None:
     registry = read(RegistrySettings, registry_settings(PORTS), tmp_path)
     assert registry.problems() == []
-    instance = read(RegistryDeclaration, instance_declaration(PORTS, tmp_path), tmp_path)
+    instance = read(
+        RegistryDeclaration, instance_declaration(PORTS, tmp_path, INSTITUTIONS), tmp_path
+    )
     assert [server.id for server in instance.servers] == [one.server for one in INSTITUTIONS]
     for one in INSTITUTIONS:
         assert read(NodeSettings, node_settings(one, PORTS), tmp_path).problems() == []
     adapter = read(AdapterSettings, adapter_settings(PORTS), tmp_path)
     assert problems_of(adapter.query) == []
-    for text in (civil_services(PORTS), municipal_services()):
-        assert list(declaration_problems(read(ServicesDeclaration, text, tmp_path))) == []
+    for one in INSTITUTIONS:
+        services = read(ServicesDeclaration, services_of(one, PORTS), tmp_path)
+        assert list(declaration_problems(services)) == []
+        assert tuple(client.id for client in services.clients) == one.clients
+
+
+def test_a_sandbox_without_an_institution_does_not_register_it(tmp_path: Path) -> None:
+    instance = read(RegistryDeclaration, instance_declaration(PORTS, tmp_path, PAIR), tmp_path)
+    assert [server.id for server in instance.servers] == [one.server for one in PAIR]
+    names = Ecosystem(Site(tmp_path, PORTS, PAIR), lambda line: None).children
+    assert [name for name in names if "'s system" in name] == []
+    names = Ecosystem(Site(tmp_path, PORTS), lambda line: None).children
+    assert {"Social Security Office's system", "Tax Authority's system", "node TAX"} <= set(names)
 
 
 def test_the_library_has_no_right(tmp_path: Path) -> None:
@@ -135,7 +149,10 @@ def test_the_library_has_no_right(tmp_path: Path) -> None:
     assert persons.id == PERSONS
     assert [access.client for access in persons.access if access.client] == [BENEFITS]
     assert LIBRARY.colons not in civil_services(PORTS)
-    assert LIBRARY.colons not in instance_declaration(PORTS, tmp_path).partition("[[groups]]")[2]
+    assert (
+        LIBRARY.colons
+        not in instance_declaration(PORTS, tmp_path, INSTITUTIONS).partition("[[groups]]")[2]
+    )
 
 
 def test_the_addresses_are_shell_variables() -> None:
@@ -269,7 +286,7 @@ async def careless(tmp_path: Path) -> AsyncIterator[Ecosystem]:
 
     async with TestServer(_app(agree)) as nodes:
         assert nodes.port is not None
-        ports = choose_ports() | {"muni-http": nodes.port, "civil-http": nodes.port}
+        ports = choose_ports() | {f"{one.key}-http": nodes.port for one in INSTITUTIONS}
         (tmp_path / "logs").mkdir()
         ecosystem = Ecosystem(Site(tmp_path, ports), lambda line: None)
         ecosystem._session = aiohttp.ClientSession()
@@ -283,8 +300,8 @@ async def test_the_story_fails_in_every_step_where_nothing_is_as_it_must_be(
     told: list[str] = []
     outcome = await Story(careless, Outcome(0.0), told.append).run()
     assert [step.name for step in outcome.steps if step.ok] == []
-    assert len(outcome.steps) == 9
-    assert len(told) == 9
+    assert len(outcome.steps) == 10
+    assert len(told) == 10
     assert not outcome.ok
     assert "not refused" in next(s.detail for s in outcome.steps if s.name == "no access right")
 

@@ -9,7 +9,12 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.foreign_programs import run, serving
+from scripts.ecosystem.institutions import STATUS
+from scripts.livelihoods import contribution_of
+from scripts.people import people
+from tests.foreign_programs import run, serving, social_security_office
+from tests.raw_http import RawMessage
+from tests.scene import System, answering
 
 ARCHIVE = "http://archive.example/v1"
 CLIENT = "EX/GOV/1/office"
@@ -84,3 +89,40 @@ async def test_attachments_go_both_ways_between_zeep_and_fastapi(
     assert (one["body"]["Size"], files_of(one)) == (len(BYTES), [BYTES[::-1]])
     two = await call_archive(archive, wsdl, "copyDocument", arguments, BYTES)
     assert files_of(two) == [BYTES, BYTES]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_pyxroad_understands_the_service_written_with_spyne(tmp_path: Path) -> None:
+    """Between them stands what only pyxroad expects: a WSDL at `/wsdl`, and an HTTP proxy."""
+    person = next(people(1))
+    async with (
+        social_security_office(tmp_path) as office,
+        aiohttp.ClientSession() as session,
+        System().listening() as front,
+    ):
+
+        async def forward(asked: RawMessage) -> bytes:
+            if asked.target.startswith("/wsdl?"):
+                to = session.get(f"{office}?wsdl")
+            else:
+                kind = asked.first("Content-Type") or ""
+                to = session.post(office, data=asked.body, headers={"Content-Type": kind})
+            async with to as response:
+                kind = response.headers["Content-Type"]
+                return answering(await response.read(), headers=[("Content-Type", kind)])
+
+        front.answer = forward
+        answer = await run(
+            "pyxroad",
+            "pyxroad_client.py",
+            {
+                "node": f"http://127.0.0.1:{front.port}",
+                "client": CLIENT,
+                "service": f"{STATUS.provider.path}/contributionStatus/v1",
+                "message_id": "pyxroad-1",
+                "arguments": {"nationalId": person.national_id},
+            },
+        )
+        targets = [one.target.partition("?")[0] for one in front.requests]
+    assert answer["body"]["status"] == contribution_of(person).status
+    assert targets == ["/wsdl", office]

@@ -22,3 +22,16 @@ def test_the_locked_requirements_have_hashes_and_name_no_index() -> None:
         packages = [line for line in text.splitlines() if "==" in line and line[0].isalnum()]
         assert packages, path
         assert text.count("--hash=sha256:") >= len(packages), path
+
+
+def test_spyne_is_imported_by_one_process_alone() -> None:
+    """It is LGPL and ends with Python 3.11: nothing else may need it."""
+    needing = [
+        str(path.relative_to(ROOT))
+        for name in ("trust", "catalog", "node", "adapters", "config", "scripts")
+        for path in (ROOT / name).rglob("*.py")
+        if "from spyne" in (text := path.read_text(encoding="utf-8"))
+        or "import spyne" in text
+        or "ecosystem.social_security import" in text
+    ]
+    assert needing == ["scripts/ecosystem/social_security.py"]

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from scripts.ecosystem.places import CIVIL_ADDRESS, LOCAL, MUNI_ADDRESS, Ports
+from scripts.ecosystem.places import (
+    CIVIL_ADDRESS,
+    LOCAL,
+    MUNI_ADDRESS,
+    SOCIAL_ADDRESS,
+    TAX_ADDRESS,
+    Ports,
+)
 from trust.ids import ClientId, GlobalGroupId, ServerId, ServiceId
 from trust.settings import format_duration
 
@@ -15,7 +22,12 @@ MANAGEMENT = ClientId(INSTANCE, "GOV", "1000", "MANAGEMENT")
 PERSONS = ClientId(INSTANCE, "GOV", "1001", "persons")
 BENEFITS = ClientId(INSTANCE, "MUN", "2001", "benefits")
 LIBRARY = ClientId(INSTANCE, "MUN", "2001", "library")
+INCOME = ClientId(INSTANCE, "GOV", "1002", "income")
+CONTRIBUTIONS = ClientId(INSTANCE, "GOV", "1003", "contributions")
 PEOPLE = ServiceId(PERSONS, "people")
+INCOMES = ServiceId(INCOME, "incomes")
+STATUS = ServiceId(CONTRIBUTIONS, "contributionStatus", "v1")
+CERTIFICATE = ServiceId(CONTRIBUTIONS, "contributionCertificate", "v1")
 SEARCHERS = GlobalGroupId(INSTANCE, "benefit-offices")
 
 _QUERIES = """
@@ -81,7 +93,16 @@ CIVIL = Institution(
 MUNI = Institution(
     "muni", "Municipality", ServerId(BENEFITS.member, "MUNI"), MUNI_ADDRESS, (BENEFITS, LIBRARY)
 )
-INSTITUTIONS = (CIVIL, MUNI)
+SOCIAL = Institution(
+    "social",
+    "Social Security Office",
+    ServerId(CONTRIBUTIONS.member, "SOCIAL"),
+    SOCIAL_ADDRESS,
+    (CONTRIBUTIONS,),
+)
+TAX = Institution("tax", "Tax Authority", ServerId(INCOME.member, "TAX"), TAX_ADDRESS, (INCOME,))
+PAIR = (CIVIL, MUNI)  # who provides and who calls: enough for measurements
+INSTITUTIONS = (*PAIR, SOCIAL, TAX)
 
 
 def _quoted(value: object) -> str:
@@ -114,7 +135,7 @@ interval = "{format_duration(_REFRESH)}"
 """
 
 
-def instance_declaration(ports: Ports, root: Path) -> str:
+def instance_declaration(ports: Ports, root: Path, institutions: tuple[Institution, ...]) -> str:
     """`instance.toml`, with certificates by their path below the sandbox's folder `root`."""
     authority = f"http://{LOCAL}:{ports['ca']}"
     parts = [
@@ -134,8 +155,8 @@ code = "MUN"
 description = "Municipalities"
 """,
         _member(OPERATOR, "Registry operator", (MANAGEMENT,)),
-        *(_member(one.owner, one.name, one.clients) for one in INSTITUTIONS),
-        *(_server(one, root) for one in INSTITUTIONS),
+        *(_member(one.owner, one.name, one.clients) for one in institutions),
+        *(_server(one, root) for one in institutions),
         f"""\
 [[certification_services]]
 name = "Sandbox CA"
@@ -215,6 +236,12 @@ port = {ports[f"{one.key}-admin"]}
 """
 
 
+def services_of(one: Institution, ports: Ports) -> str:
+    """`services.toml`."""
+    offers = {CIVIL: civil_services, SOCIAL: social_services, TAX: tax_services}
+    return offers[one](ports) if one in offers else municipal_services()
+
+
 def civil_services(ports: Ports) -> str:
     """`services.toml` of the Civil Registry: one REST service, and who may call which part."""
     return f"""\
@@ -238,6 +265,52 @@ endpoints = ["GET /persons/*"]
 service = "{PEOPLE.service_code}"
 global_group = "{":".join(SEARCHERS.parts)}"
 endpoints = ["POST /persons/search"]
+"""
+
+
+def social_services(ports: Ports) -> str:
+    """`services.toml` of the Social Security Office: two SOAP services of one WSDL."""
+    offered = "".join(
+        f"""
+[[clients.services]]
+code = "{service.service_code}"
+version = "{service.service_version}"
+type = "WSDL"
+url = "http://{LOCAL}:{ports["social-security"]}/soap"
+"""
+        for service in (STATUS, CERTIFICATE)
+    )
+    allowed = "".join(
+        f"""
+[[clients.access]]
+service = "{service.service_code}"
+client = "{BENEFITS.colons}"
+"""
+        for service in (STATUS, CERTIFICATE)
+    )
+    return f"""\
+[[clients]]
+id = "{CONTRIBUTIONS.colons}"
+connection = "HTTP"
+{offered}{allowed}"""
+
+
+def tax_services(ports: Ports) -> str:
+    """`services.toml` of the Tax Authority: a REST service that has an OpenAPI description."""
+    return f"""\
+[[clients]]
+id = "{INCOME.colons}"
+connection = "HTTP"
+
+[[clients.services]]
+code = "{INCOMES.service_code}"
+type = "OPENAPI"
+url = "http://{LOCAL}:{ports["tax-authority"]}"
+endpoints = ["GET /persons/*/income/*"]
+
+[[clients.access]]
+service = "{INCOMES.service_code}"
+client = "{BENEFITS.colons}"
 """
 
 

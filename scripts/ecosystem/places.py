@@ -15,7 +15,10 @@ from trust.pki.keyfiles import open_folder
 
 LOCAL = "127.0.0.1"
 CIVIL_ADDRESS = "127.0.0.11"  # peers of an instance all listen on the same ports,
-MUNI_ADDRESS = "127.0.0.12"  # so two nodes on one machine need two addresses
+MUNI_ADDRESS = "127.0.0.12"  # so each node on one machine needs an address of its own
+SOCIAL_ADDRESS = "127.0.0.13"
+TAX_ADDRESS = "127.0.0.14"
+_NODES = (CIVIL_ADDRESS, MUNI_ADDRESS, SOCIAL_ADDRESS, TAX_ADDRESS)
 
 _NOTES = "sandbox.json"
 # Below the range that Linux takes for outgoing connections: a port of ours is still free when the
@@ -29,14 +32,22 @@ WANTED: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "ca": (8888, (LOCAL,)),
     "registry": (8090, (LOCAL,)),
     "adapter": (9000, (LOCAL,)),
-    "peers": (5500, (CIVIL_ADDRESS, MUNI_ADDRESS)),
-    "peers-ocsp": (5577, (CIVIL_ADDRESS, MUNI_ADDRESS)),
+    "social-security": (9001, (LOCAL,)),
+    "tax-authority": (9002, (LOCAL,)),
+    "peers": (5500, _NODES),
+    "peers-ocsp": (5577, _NODES),
     "muni-http": (8080, (LOCAL,)),
     "muni-https": (8443, (LOCAL,)),
     "muni-admin": (4000, (LOCAL,)),
     "civil-http": (8081, (LOCAL,)),
     "civil-https": (8444, (LOCAL,)),
     "civil-admin": (4010, (LOCAL,)),
+    "social-http": (8082, (LOCAL,)),
+    "social-https": (8445, (LOCAL,)),
+    "social-admin": (4020, (LOCAL,)),
+    "tax-http": (8083, (LOCAL,)),
+    "tax-https": (8446, (LOCAL,)),
+    "tax-admin": (4030, (LOCAL,)),
 }
 
 

@@ -37,7 +37,7 @@ async def _refusal(session: aiohttp.ClientSession, url: str) -> str:
 
 @dataclass(slots=True)
 class Child:
-    """One `sacbe` command in a process of its own, which never outlives this one.
+    """One `sacbe` command, or another module, in a process of its own that never outlives this one.
 
     Attributes:
         name: for people, as `node CIVIL`.
@@ -53,6 +53,7 @@ class Child:
     announces: str
     ready_url: str
     log: Path
+    module: str = "scripts.cli"
     _process: BoundProcess | None = field(default=None, repr=False)
     _logged: int = 0  # bytes in the log before this start
 
@@ -69,7 +70,7 @@ class Child:
 
     def start(self) -> None:
         """Start the process; call it in the thread that stays, see BoundProcess."""
-        command = [sys.executable, "-P", "-m", "scripts.cli", *self.words]
+        command = [sys.executable, "-P", "-m", self.module, *self.words]
         run_as = RunAs(Way.USER, os.geteuid(), os.getegid())
         with self.log.open("ab") as log:
             self._logged = log.tell()

@@ -3,7 +3,7 @@
 database ──┬─ people ── adapter
            ├─ services ───────────────────────────────┐
            └──────────┬─ registry ── certificates ── nodes
-test CA ── requests ──┘
+test CA ── requests ──┘          Social Security's and the Tax Authority's own systems
 """
 
 import asyncio
@@ -25,13 +25,14 @@ from scripts.ecosystem.institutions import (
     CIVIL,
     INSTITUTIONS,
     MUNI,
+    SOCIAL,
+    TAX,
     Institution,
     adapter_settings,
-    civil_services,
     instance_declaration,
-    municipal_services,
     node_settings,
     registry_settings,
+    services_of,
 )
 from scripts.ecosystem.places import LOCAL, Ports
 from scripts.ecosystem.processes import Child, ProcessFailed
@@ -42,7 +43,11 @@ from trust.pki.keystore import KeyStore
 from trust.secrets import read_secret
 
 _GLANCE = 0.2  # seconds between two looks at all processes
-_FOLDERS = ("ca", "registry", "adapter", *(one.key for one in INSTITUTIONS), "logs")
+# Systems that are no adapters: whose, the module, its port, and where it answers.
+_SYSTEMS = (
+    (SOCIAL, "scripts.ecosystem.social_security", "social-security", "/soap?wsdl"),
+    (TAX, "scripts.ecosystem.tax_authority", "tax-authority", "/openapi.json"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Site:
 
     folder: Path
     ports: Ports
+    institutions: tuple[Institution, ...] = INSTITUTIONS
 
     def url(self, port: str, path: str = "") -> str:
         """An address on the loopback interface, by the port's name."""
@@ -75,7 +81,7 @@ class Site:
     def address_lines(self) -> str:
         """What stands in the file of addresses: `MUNI=http://127.0.0.1:8080` and so on."""
         ports = {name.upper(): name for name in ("ca", "registry", "adapter")}
-        for one in INSTITUTIONS:
+        for one in self.institutions:
             key = one.key.upper()
             ports |= {key: f"{one.key}-http", f"{key}_ADMIN": f"{one.key}-admin"}
         return "".join(f"{name}={self.url(port)}\n" for name, port in ports.items())
@@ -122,6 +128,11 @@ class Ecosystem:
                     return child.failure()
             await asyncio.sleep(_GLANCE)
 
+    @property
+    def _systems(self) -> list[str]:
+        """The children that serve what an institution has of its own."""
+        return [f"{one.name}'s system" for one, *_ in _SYSTEMS if one in self.site.institutions]
+
     def node(self, one: Institution) -> Child:
         return self.children[f"node {one.server.server_code}"]
 
@@ -161,7 +172,19 @@ class Ecosystem:
                 logs / "adapter.log",
             ),
         ]
-        return children + [self._node_child(one) for one in INSTITUTIONS]
+        children += [
+            Child(
+                f"{one.name}'s system",
+                ("--port", str(site.ports[port])),
+                f"{one.name}: ",
+                site.url(port, path),
+                logs / f"{port}.log",
+                module,
+            )
+            for one, module, port, path in _SYSTEMS
+            if one in site.institutions
+        ]
+        return children + [self._node_child(one) for one in site.institutions]
 
     def _node_child(self, one: Institution) -> Child:
         return Child(
@@ -182,6 +205,8 @@ class Ecosystem:
                 authority = group.create_task(self._start_authority())
                 people = group.create_task(self._start_adapter(database))
                 services = group.create_task(self._apply_services(database))
+                for name in self._systems:
+                    group.create_task(self._start_child(name))
                 group.create_task(self._start_trust(database, authority, services, people))
         except BaseExceptionGroup as error:
             raise _first(error) from None
@@ -198,25 +223,28 @@ class Ecosystem:
         What the nodes offer is written once: from then on it is for whoever plays with the sandbox.
         """
         site = self.site
-        for name in _FOLDERS:
+        for name in ("ca", "registry", "adapter", *(one.key for one in site.institutions), "logs"):
             open_folder(site.folder / name)
         texts = {
             "registry/registry.toml": registry_settings(site.ports),
-            "registry/instance.toml": instance_declaration(site.ports, site.folder),
+            "registry/instance.toml": instance_declaration(
+                site.ports, site.folder, site.institutions
+            ),
             "adapter/adapter.toml": adapter_settings(site.ports),
             site.addresses.name: site.address_lines(),
         }
         services = {
-            "civil/services.toml": civil_services(site.ports),
-            "muni/services.toml": municipal_services(),
+            f"{one.key}/services.toml": services_of(one, site.ports) for one in site.institutions
         }
         texts |= {
             name: text for name, text in services.items() if not (site.folder / name).exists()
         }
-        texts |= {f"{one.key}/node.toml": node_settings(one, site.ports) for one in INSTITUTIONS}
+        texts |= {
+            f"{one.key}/node.toml": node_settings(one, site.ports) for one in site.institutions
+        }
         for name, text in texts.items():
             (site.folder / name).write_text(text, encoding="utf-8")
-        for name in ("registry", *(one.key for one in INSTITUTIONS)):
+        for name in ("registry", *(one.key for one in site.institutions)):
             password = site.folder / name / "keys.password"
             if read_file(password) is None:
                 write_file(password, secrets.token_urlsafe(32).encode())
@@ -225,7 +253,7 @@ class Ecosystem:
         began = time.monotonic()
         await self._database.start()
         self._supervision = asyncio.create_task(self._database.supervise())
-        for name in ("registry", *(one.key for one in INSTITUTIONS)):
+        for name in ("registry", *(one.key for one in self.site.institutions)):
             dsn = await self._database.create_database(name)
             write_file(self.site.folder / name / "database.dsn", dsn.encode())
         self._done("database", began)
@@ -241,9 +269,9 @@ class Ecosystem:
         await self._start_child("adapter", f"{count} people")
 
     async def _apply_services(self, database: Awaitable[None]) -> None:
-        """Tell both nodes what they host, as `sacbe node apply` does."""
+        """Tell all nodes what they host, as `sacbe node apply` does."""
         await database
-        for one in INSTITUTIONS:
+        for one in self.site.institutions:
             folder = self.site.of(one)
             settings = load_node_settings(folder / "node.toml")
             dsn = read_secret(folder / "database.dsn").decode()
@@ -258,19 +286,19 @@ class Ecosystem:
     ) -> None:
         """The registry with everybody's certificates in it, then the nodes that believe it."""
         await authority
-        stores = {one: self._key_store(one) for one in INSTITUTIONS}
+        stores = {one: self._key_store(one) for one in self.site.institutions}
         for one, store in stores.items():
             await certify(one, store, self.site.of(one), self.site.url("ca"), self._http)
         await database
         anchor = await declare(self.site.folder / "registry")
-        for one in INSTITUTIONS:
+        for one in self.site.institutions:
             write_file(self.site.of(one) / "anchor.xml", anchor)
         await self._start_child("registry")
         for one, store in stores.items():
             await import_certificates(store, self.site.of(one))
         await services
         async with asyncio.TaskGroup() as group:
-            for one in (CIVIL, MUNI):
+            for one in self.site.institutions:
                 group.create_task(self._start_child(self.node(one).name, one.name))
         await people
 
@@ -294,8 +322,11 @@ class Ecosystem:
         """Stop everything: first whoever calls, then what is called, the database last."""
         if self._session is not None:
             await self._session.close()
-        for names in (("node MUNI",), ("node CIVIL",), ("adapter", "registry", "test CA")):
-            await asyncio.gather(*(self.children[name].stop() for name in names))
+        caller = self.node(MUNI)
+        nodes = [self.node(one) for one in self.site.institutions if one != MUNI]
+        others = [one for one in self.children.values() if one not in (caller, *nodes)]
+        for children in ((caller,), nodes, others):
+            await asyncio.gather(*(child.stop() for child in children))
         await self._database.stop()
         if self._supervision is not None:
             self._supervision.cancel()

@@ -1,14 +1,16 @@
 """The Municipality's own information system: calls through its node, fetches containers."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import aiohttp
 
+from scripts.ecosystem import soap
 from scripts.ecosystem.institutions import BENEFITS, PEOPLE
-from trust.errors import NetworkFailure
-from trust.ids import ClientId
+from trust.errors import MalformedMessage, NetworkFailure
+from trust.ids import ClientId, ServiceId
 
 _SIDES = ("server.clientproxy.", "server.serverproxy.")
 
@@ -57,22 +59,43 @@ class InformationSystem:
         path: str,
         message_id: str,
         *,
+        service: ServiceId = PEOPLE,
         client: ClientId = BENEFITS,
         body: dict[str, str] | None = None,
     ) -> Reply:
-        """Call the Civil Registry's service: GET, or POST with a JSON body.
+        """Call a REST service: GET, or POST with a JSON body.
 
         Raises NetworkFailure when the own node does not answer.
         """
         headers = {"X-Road-Client": client.path, "X-Road-Id": message_id}
         method = "GET" if body is None else "POST"
-        url = f"{self.node}/r1/{PEOPLE.path}{path}"
+        url = f"{self.node}/r1/{service.path}{path}"
         try:
             async with self.session.request(method, url, headers=headers, json=body) as response:
                 code = response.headers.get("X-Road-Error", "")
                 return Reply(response.status, fault_key(code), await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:
             raise NetworkFailure(f"{self.node} gave no answer: {type(error).__name__}") from error
+
+    async def call_soap(
+        self, service: ServiceId, message_id: str, arguments: Mapping[str, str]
+    ) -> soap.SoapAnswer:
+        """Call a service of the Social Security Office; the answer is one to these very bytes.
+
+        Raises NetworkFailure when the own node does not answer, and MalformedMessage.
+        """
+        namespace = soap.CONTRIBUTIONS_NAMESPACE
+        raw = soap.request(BENEFITS, service, message_id, namespace, arguments)
+        headers = {"Content-Type": soap.CONTENT_TYPE, "SOAPAction": '""'}
+        try:
+            async with self.session.post(self.node, data=raw, headers=headers) as response:
+                kind, body = response.headers.get("Content-Type", ""), await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NetworkFailure(f"{self.node} gave no answer: {type(error).__name__}") from error
+        answer = soap.read_answer(kind, body)
+        if not answer.fault and answer.request_hash != soap.hash_of(raw):
+            raise MalformedMessage("The answer is one to another request", "inconsistent_response")
+        return answer
 
     async def container(self, message_id: str, client: ClientId, direction: str) -> bytes | None:
         """The one signed container of a message id; None when the node has none.

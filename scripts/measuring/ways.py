@@ -16,7 +16,7 @@ from typing import Protocol, Self
 import aiohttp
 
 from scripts.ecosystem.certificates import USES
-from scripts.ecosystem.institutions import BENEFITS, CIVIL, INSTITUTIONS, MUNI, PERSONS
+from scripts.ecosystem.institutions import BENEFITS, CIVIL, MUNI, PAIR, PERSONS
 from scripts.ecosystem.places import opened
 from scripts.ecosystem.running import Ecosystem, Site
 from scripts.measuring.figures import Round
@@ -187,7 +187,7 @@ class NodesWay:
     async def opened(cls, folder: Path, key_type: KeyType, system: int) -> AsyncIterator[Self]:
         """A sandbox in a new folder whose one service is the system on the port `system`."""
         with opened(folder) as ports:
-            site = Site(folder, ports)
+            site = Site(folder, ports, PAIR)
             _make_keys(site, key_type)
             async with Ecosystem(site, _silently) as ecosystem, aiohttp.ClientSession() as session:
                 pids = {role: ecosystem.node(one).pid or 0 for role, one in _NODES.items()}
@@ -240,7 +240,7 @@ def _silently(_progress: str) -> None:
 
 def _make_keys(site: Site, key_type: KeyType) -> None:
     """Make the keys of both nodes, which a sandbox that finds them takes as they are."""
-    for one in INSTITUTIONS:
+    for one in PAIR:
         folder = site.of(one)
         open_folder(folder)
         password = secrets.token_urlsafe(32).encode()
