@@ -34,6 +34,7 @@ ISSUE = f"{{{XROAD_NAMESPACE}}}issue"
 PROTOCOL_VERSION = f"{{{XROAD_NAMESPACE}}}protocolVersion"
 REPRESENTED_PARTY = f"{{{REPRESENTATION_NAMESPACE}}}representedParty"
 OBJECT_TYPE = f"{{{IDENTIFIERS_NAMESPACE}}}objectType"
+MAX_ID_LENGTH = 255  # characters, as in the reference server's log; the log looks messages up by it
 
 _OBJECT_TYPES = frozenset(ObjectType)
 _TEXTS = frozenset({ID, REQUEST_HASH, USER_ID, ISSUE, PROTOCOL_VERSION})
@@ -103,6 +104,8 @@ class HeaderFields:
             self.texts[tag] = _value(child)
             if tag == PROTOCOL_VERSION:
                 _check_version(self.texts[tag])
+            elif tag == ID:
+                _check_length("id", self.texts[tag])
         elif tag == CLIENT:
             _check_type(child, ObjectType.MEMBER, ObjectType.SUBSYSTEM)
             self.client = _client_id(_parts(child, _CLIENT_PARTS))
@@ -162,11 +165,20 @@ def _client_id(parts: dict[str, str]) -> ClientId:
 
 def _service_id(parts: dict[str, str]) -> ServiceId:
     code = parts.get(_SERVICE_CODE, "")
-    return ServiceId(_client_id(parts), code, parts.get(_SERVICE_VERSION))
+    version = parts.get(_SERVICE_VERSION)
+    _check_length("serviceVersion", version or "")
+    return ServiceId(_client_id(parts), code, version)
 
 
 def _server_id(parts: dict[str, str]) -> ServerId:
     return ServerId(_client_id(parts), parts.get(_SERVER_CODE, ""))
+
+
+def _check_length(name: str, value: str) -> None:
+    if len(value) > MAX_ID_LENGTH:
+        raise MalformedMessage(
+            f"'{name}' is longer than {MAX_ID_LENGTH} characters", "internal_error"
+        )
 
 
 def _check_version(version: str) -> None:
