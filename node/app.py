@@ -207,6 +207,7 @@ class Node:
         self._stack.push_async_callback(systems.close)
         dialect = Dialect(snake_case_faults=not settings.legacy_fault_codes)
         consumer = Consumer(
+            settings.server,
             snapshots,
             evidence,
             self.peers,
@@ -238,7 +239,7 @@ class Node:
             spool,
         )
         pages = {"/asic": downloads.asic, "/verificationconf": downloads.verification_conf}
-        self.systems_port = SystemsPort(consumer, pages, dialect)
+        self.systems_port = SystemsPort(consumer, pages)
         self._evidence = evidence
 
     async def _listen(self) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -29,8 +30,39 @@ class BodyTooLarge(LoggingFailed):
         super().__init__("Message size exceeds maximum loggable size")
 
 
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A run of bytes of a spooled body, readable until that is closed: one body of a message.
+
+    Attributes:
+        digest: SHA-512 of the run alone.
+    """
+
+    size: int
+    digest: bytes = field(repr=False)
+    source: "SpooledBody" = field(repr=False, compare=False)
+    start: int = 0
+
+    @property
+    def spooled(self) -> bool:
+        """Whether the bytes are in a file and not in memory."""
+        return self.source.spooled
+
+    def read_at(self, start: int, length: int) -> bytes:
+        """At most `length` bytes from `start`; raises LoggingFailed when the file can't be read."""
+        return self.source.read_at(self.start + start, max(0, min(length, self.size - start)))
+
+    async def pieces(self, size: int = PIECE) -> AsyncIterator[bytes]:
+        """The bytes from the beginning, at most `size` at a time; may be called again and again."""
+        for start in range(0, self.size, size):
+            yield self.read_at(start, size)
+
+
 class SpooledBody:
     """Bytes written once, piece by piece, and read as often as needed.
+
+    The bodies of one message may share one of these: `cut` ends one, and the next begins. So what
+    a message costs in memory, in files and on the disk is bounded however many parts it has.
 
     Args:
         folder: where a large body is spooled; must exist.
@@ -40,8 +72,8 @@ class SpooledBody:
     """
 
     __slots__ = (
-        "_file", "_folder", "_hash", "_memory", "_memory_limit", "_reserve", "_room_until",
-        "_size_limit", "size",
+        "_cut_at", "_file", "_folder", "_hash", "_memory", "_memory_limit", "_reserve",
+        "_room_until", "_size_limit", "size",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +92,7 @@ class SpooledBody:
         self._memory: bytearray | None = bytearray()  # None once closed or spooled
         self._file: int | None = None  # descriptor
         self._hash = hashlib.sha512()
+        self._cut_at = 0
 
     async def fill(self, source: AsyncIterable[bytes]) -> Self:
         """Write everything that `source` yields; its errors pass through, and those of `write`."""
@@ -84,9 +117,16 @@ class SpooledBody:
         self._hash.update(piece)
         self.size = size
 
+    def cut(self) -> Section:
+        """What was written since the last cut, as a body of its own."""
+        start, self._cut_at = self._cut_at, self.size
+        found = Section(self.size - start, self._hash.digest(), self, start)
+        self._hash = hashlib.sha512()
+        return found
+
     @property
     def digest(self) -> bytes:
-        """SHA-512 of what was written so far."""
+        """SHA-512 of what was written since the last cut."""
         return self._hash.digest()
 
     @property

@@ -11,7 +11,7 @@ of signatures and hash chains comes from there; it has tests of its own against 
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -33,12 +33,22 @@ MESSAGE_NAME = "/message.xml"
 BODY_NAME = "/attachment1"
 
 
+SOAP = "text/xml; charset=UTF-8"
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of a multipart message; one without content type has another field instead."""
 
     content_type: str | None
     data: bytes
+    fields: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def header(self) -> bytes:
+        first = "x-none: 1" if self.content_type is None else f"content-type: {self.content_type}"
+        lines = [first, *(f"{name}: {value}" for name, value in self.fields)]
+        return "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n"
 
 
 Parts = list[Part]
@@ -58,7 +68,10 @@ class Draft:
     """A message that is about to be sent.
 
     Attributes:
+        kind: content type of the message part.
         lines: of the REST head, without their ends.
+        envelope: the SOAP message instead.
+        attachments: of the SOAP message.
         sender: shows its certificate in TLS; None for an answer.
         ocsp: the responses in front of a request.
         signed_ocsp: the responses inside the signature.
@@ -89,6 +102,8 @@ class Draft:
     boundary: str = "xtopAbCdEfGhIjKlMnOpQrStUvWxYzAbCd"
     content_type: str | None = "multipart/mixed; charset=UTF-8; boundary={boundary}"
     framing: str = "chunked"  # or length, or close
+    envelope: bytes | None = None
+    attachments: Sequence[Part] = ()
     edit_digests: Callable[[Digests], Digests] = lambda digests: digests
     edit_signature: Callable[[bytes], bytes] = lambda document: document
     edit_parts: Callable[[Parts], Parts] = lambda parts: parts
@@ -96,6 +111,8 @@ class Draft:
 
     @property
     def head(self) -> bytes:
+        if self.envelope is not None:
+            return self.envelope
         return "".join(f"{line}\r\n" for line in self.lines).encode()
 
     def set_header(self, name: str, value: str | None) -> None:
@@ -109,6 +126,8 @@ class Draft:
         found.append(Part(self.kind, self.head))
         if self.body is not None:
             found.append(Part(BODY, self.body))
+        if self.attachments:
+            found.append(nested(self.attachments, self.boundary.replace("xtop", "xatt")))
         return self.edit_parts([*found, *self.proof()])
 
     def proof(self) -> Parts:
@@ -116,6 +135,8 @@ class Draft:
         digests = [PartDigest.of(MESSAGE_NAME, self.head)]
         if self.body is not None:
             digests.append(PartDigest.of(BODY_NAME, self.body))
+        for number, part in enumerate(self.attachments, start=1):
+            digests.append(PartDigest.of(f"/attachment{number}", part.data))
         digests = self.edit_digests(digests)
         found: Parts = []
         if self.chained:
@@ -133,13 +154,7 @@ class Draft:
         return [*found, Part(SIGNATURE, self.edit_signature(document))]
 
     def multipart(self) -> bytes:
-        delimiter = b"--" + self.boundary.encode()
-        found = b""
-        for part in self.parts():
-            field_line = "x-none: 1" if part.content_type is None else part.content_type
-            name = "" if part.content_type is None else "content-type: "
-            found += delimiter + f"\r\n{name}{field_line}\r\n\r\n".encode() + part.data + b"\r\n"
-        return self.edit_bytes(found + delimiter + b"--\r\n")
+        return self.edit_bytes(joined(self.parts(), self.boundary))
 
     def http(self) -> bytes:
         """Everything that goes on the wire."""
@@ -155,24 +170,48 @@ class Draft:
         return build_head(self.start, headers) + body
 
 
+def joined(parts: Iterable[Part], boundary: str) -> bytes:
+    """A multipart body."""
+    delimiter = b"--" + boundary.encode()
+    found = b"".join(delimiter + b"\r\n" + part.header + part.data + b"\r\n" for part in parts)
+    return found + delimiter + b"--\r\n"
+
+
+def nested(attachments: Iterable[Part], boundary: str) -> Part:
+    """The part that holds the attachments of a SOAP message."""
+    content_type = f"multipart/mixed; charset=UTF-8; boundary={boundary}"
+    return Part(content_type, b"\r\n" + joined(attachments, boundary))
+
+
 def split_parts(message: RawMessage) -> Parts:
     """The parts of a multipart message as they stand; its closing delimiter must be there."""
-    found = re.search(r"boundary=([A-Za-z]+)", message.first("content-type") or "")
-    assert found is not None, message.headers
+    return _split(message.body, message.first("content-type") or "")
+
+
+def split_attachments(part: Part) -> Parts:
+    """The attachments in the part that holds them, as X-Road writes it."""
+    assert part.data.startswith(b"\r\n--xatt"), part.data[:40]
+    return _split(part.data[2:], part.content_type or "")
+
+
+def _split(body: bytes, content_type: str) -> Parts:
+    found = re.search(r"boundary=([A-Za-z]+)", content_type)
+    assert found is not None, content_type
     delimiter = b"--" + found[1].encode()
-    assert message.body.startswith(delimiter), message.body[:100]
-    assert message.body.endswith(b"\r\n" + delimiter + b"--\r\n"), message.body[-100:]
-    inner = message.body.removesuffix(b"\r\n" + delimiter + b"--\r\n")
+    assert body.startswith(delimiter), body[:100]
+    assert body.endswith(b"\r\n" + delimiter + b"--\r\n"), body[-100:]
+    inner = body.removesuffix(b"\r\n" + delimiter + b"--\r\n")
     pieces = inner.removeprefix(delimiter + b"\r\n").split(b"\r\n" + delimiter + b"\r\n")
-    parts = []
-    for piece in pieces:
-        head, empty, data = piece.partition(b"\r\n\r\n")
-        assert empty
-        assert b"\n" not in head, "a part has one header line"
-        name, _, value = head.decode().partition(": ")
-        assert name == "content-type"
-        parts.append(Part(value, data))
-    return parts
+    return [_part(piece) for piece in pieces]
+
+
+def _part(piece: bytes) -> Part:
+    head, empty, data = piece.partition(b"\r\n\r\n")
+    assert empty
+    lines = [line.partition(": ") for line in head.decode().split("\r\n")]
+    (first, _, content_type), *others = lines
+    assert first == "content-type"
+    return Part(content_type, data, tuple((name, value) for name, _, value in others))
 
 
 def text_of(xml: bytes, element: str) -> str:

@@ -15,6 +15,7 @@ authority, and OCSP responses of every kind.
 import asyncio
 import base64
 import contextlib
+import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -24,7 +25,19 @@ from datetime import UTC, datetime
 from node.network.tls import TlsIdentity, TlsListener, peer_client, peers_listener
 from scripts.authority import TestAuthority
 from scripts.issuing import Identity
-from tests.drafts import BODY, REQUEST, RESPONSE, Draft, Parts, request_hash, split_parts, text_of
+from tests.drafts import (
+    BODY,
+    REQUEST,
+    RESPONSE,
+    SOAP,
+    Draft,
+    Part,
+    Parts,
+    request_hash,
+    sha512,
+    split_parts,
+    text_of,
+)
 from tests.instance import NAME, Instance, NodeUnderTest
 from tests.pki import Pki
 from tests.raw_http import PATIENCE, RawMessage, ask, build_head, connected, read_message
@@ -114,6 +127,39 @@ class RogueConsumer:
             },
         )
 
+    def soap_draft(
+        self,
+        envelope: bytes,
+        attachments: Sequence[Part] = (),
+        *,
+        original: str | None = None,
+    ) -> Draft:
+        """A SOAP request as an X-Road 7.8 server would send it.
+
+        Args:
+            original: what the system called its message.
+        """
+        exchange = str(uuid.uuid4())
+        packed = 'multipart/related; type="text/xml"; boundary="=_b:1"'
+        return Draft(
+            SOAP,
+            [],
+            self.signer,
+            [self.pki.ocsp(self.signer.certificate)],
+            envelope=envelope,
+            attachments=attachments,
+            sender=self.auth,
+            ocsp=[self.pki.ocsp(self.auth.certificate)],
+            headers={
+                "Host": "localhost:5500",
+                "x-hash-algorithm": "SHA-512",
+                "x-proxy-version": "7.8.0",
+                "x-original-content-type": original or (packed if attachments else SOAP),
+                "x-original-soapaction": '""',
+                "x-road-request-id": exchange,
+            },
+        )
+
     async def send(self, draft: Draft, *, shown: TlsIdentity | None = None) -> RawMessage | None:
         """Send it over a new connection; None when that ends without an answer."""
         return await self.send_bytes(draft.http(), shown=shown)
@@ -162,8 +208,13 @@ class Asked:
     rogue: "RogueProvider"
 
     @property
+    def soap(self) -> bool:
+        return all(part.content_type != REQUEST for part in self.parts)
+
+    @property
     def head(self) -> bytes:
-        return next(part.data for part in self.parts if part.content_type == REQUEST)
+        kind = SOAP if self.soap else REQUEST
+        return next(part.data for part in self.parts if part.content_type == kind)
 
     @property
     def body(self) -> bytes | None:
@@ -199,13 +250,39 @@ class Asked:
             headers={"x-hash-algorithm": "SHA-512", "Connection": "close"},
         )
 
+    def soap_response(self, attachments: Sequence[Part] = ()) -> Draft:
+        """The right answer to an `Envelope`."""
+        rogue = self.rogue
+        hashed = base64.b64encode(sha512(self.head)).decode()
+        element = (
+            '<xro:requestHash algorithmId="http://www.w3.org/2001/04/xmlenc#sha512">'
+            f"{hashed}</xro:requestHash>"
+        )
+        answer = self.head.replace(b"</xro:id>", b"</xro:id>" + element.encode())
+        answer = re.sub(rb"(</?p:\w+)( xmlns|>)", rb"\1Response\2", answer)
+        packed = 'multipart/related; type="text/xml"; boundary=answer'
+        return Draft(
+            SOAP,
+            [],
+            rogue.signer,
+            [rogue.pki.ocsp(rogue.signer.certificate)],
+            envelope=answer,
+            attachments=attachments,
+            start="HTTP/1.1 200 OK",
+            headers={
+                "x-hash-algorithm": "SHA-512",
+                "x-original-content-type": packed if attachments else SOAP,
+                "Connection": "close",
+            },
+        )
+
 
 Answer = Callable[[Asked], "bytes | Awaitable[bytes]"]
 Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def good_answer(asked: Asked) -> bytes:
-    return asked.response().http()
+    return (asked.soap_response() if asked.soap else asked.response()).http()
 
 
 @dataclass

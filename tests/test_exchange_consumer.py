@@ -33,6 +33,7 @@ from tests.instance import CONSUMER
 from tests.raw_http import RawMessage, build_head, connected, read_message
 from tests.scene import CLIENT, PATH, call, records, unexpected
 from tests.simulator import Asked, LivePki, good_answer
+from tests.soap_messages import Envelope
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -187,13 +188,13 @@ ANSWERS = (
     Defect(51, "204", "http_error", status_line("204 No Content")),
     Defect(51, "503", "http_error", status_line("503 Busy")),
     Defect(52, "no content type", "invalid_content_type", envelope(content_type=None)),
-    Defect(53, "XML that is no fault", f"{GROUP}invalid_message", bare(_SOAP)),
+    Defect(53, "a message that is no fault", f"{GROUP}invalid_message", bare(Envelope().raw)),
+    Defect(53, "an envelope that is no message", f"{GROUP}missing_header", bare(_SOAP)),
     Defect(54, "empty XML", f"{GROUP}invalid_soap", bare(b"")),
     Defect(54, "XML with a DTD", f"{GROUP}invalid_soap", bare(b"<!DOCTYPE a []>" + _SOAP)),
     Defect(54, "XML that breaks off", f"{GROUP}invalid_soap", bare(fault()[:-9])),
     Defect(54, "a fault without a code", f"{GROUP}invalid_soap", bare(fault(""))),
-    Defect(54, "an empty multipart", f"{GROUP}mime_parsing_failed",
-        envelope(edit_bytes=lambda _: b"")),
+    Defect(54, "an empty multipart", "missing_rest", envelope(edit_bytes=lambda _: b"")),
     Defect(55, "no closing delimiter", f"{GROUP}mime_parsing_failed",
         envelope(edit_bytes=lambda data: data[:-6])),
     Defect(55, "no closing delimiter, ended by closing", f"{GROUP}mime_parsing_failed",

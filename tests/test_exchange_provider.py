@@ -30,10 +30,11 @@ from tests.defects import (
 )
 from tests.drafts import BODY, OCSP, REQUEST, SIGNATURE, Draft, Part, split_parts
 from tests.forged_signatures import FORGERIES
-from tests.instance import CONSUMER
+from tests.instance import CONSUMER, SERVICE
 from tests.provider_stage import OTHER_CLIENT, Stage, provider_stage
 from tests.scene import PATH, records, unexpected
 from tests.simulator import LivePki, exchange_id_of, fault_code, tls_identity
+from tests.soap_messages import Envelope
 from trust.ids import ServerId
 from trust.pki.ocsp import CertificateStatus
 
@@ -209,8 +210,7 @@ ENVELOPES = (
     Defect(14, "an OCSP part of junk", f"{GROUP}io_error",
         parts(lambda found: [Part(OCSP, b"junk"), *found])),
     Defect(27, "nothing but an OCSP response", "missing_rest", parts(lambda found: found[:1])),
-    Defect(27, "no part at all", f"{GROUP}mime_parsing_failed",
-        envelope(edit_bytes=lambda _: b"")),
+    Defect(27, "no part at all", "missing_rest", envelope(edit_bytes=lambda _: b"")),
     Defect(27, "a fault in place of the message", "missing_rest",
         parts(lambda found: [found[0], Part("text/xml; charset=UTF-8", FAULT)])),
     Defect(28, "no signature", "missing_signature", without(SIGNATURE)),
@@ -425,10 +425,15 @@ async def test_row_29_what_endpoint_rights_let_pass(stage: Stage, method: str, p
 
 
 async def test_row_29_a_soap_call_of_a_rest_service(stage: Stage) -> None:
+    request = Envelope(service=SERVICE)
+    await stage.refuses(stage.rogue.soap_draft(request.raw), "service_type")
+
+
+async def test_row_27_a_rest_message_is_no_soap_message(stage: Stage) -> None:
     draft = stage.rogue.draft("POST", PATH)
     del draft.headers["x-road-message-type"]
     draft.headers["x-original-soapaction"] = '""'
-    await stage.refuses(draft, "service_type")
+    await stage.refuses(draft, "missing_soap")
 
 
 async def test_access_is_decided_before_the_signature(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.services import Service, ServiceType
-from node.body import SpooledBody
+from node.body import Section, SpooledBody
 from node.messages.rest import RestRequestHead
 from node.network.information_system import InformationSystem
 from node.network.service_address import ServiceAddress
@@ -60,7 +60,7 @@ async def systems() -> AsyncIterator[InformationSystem]:
 
 
 async def call(
-    called: Service, request: RestRequestHead, body: SpooledBody | None = None
+    called: Service, request: RestRequestHead, body: Section | None = None
 ) -> tuple[int, str, list[tuple[bytes, bytes]], bytes, bool]:
     async with systems() as system, system.call(called, request, body) as answer:
         found = b"".join([piece async for piece in answer.pieces()])
@@ -84,7 +84,7 @@ async def test_a_body_goes_with_its_length(tmp_path: Path, method: str, memory_l
     async with serving(answering(OK)) as server:
         with SpooledBody(tmp_path, memory_limit=memory_limit) as body:
             body.write(b"content")
-            await call(service(server.port), head(method), body)
+            await call(service(server.port), head(method), body.cut())
         assert server.requests[0].startswith(f"{method} / HTTP/1.1\r\n".encode())
         assert server.requests[0].endswith(b"\r\nContent-Length: 7\r\n\r\ncontent")
 
@@ -94,7 +94,7 @@ async def test_a_body_of_another_method_is_not_sent(tmp_path: Path, method: str)
     async with serving(answering(OK)) as server:
         with SpooledBody(tmp_path) as body:
             body.write(b"content")
-            await call(service(server.port), head(method), body)
+            await call(service(server.port), head(method), body.cut())
         assert b"content" not in server.requests[0]
         assert b"Content-Length" not in server.requests[0]
 

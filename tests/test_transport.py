@@ -31,6 +31,7 @@ from node.messages.transport import (
     advance,
 )
 from node.messages.transport_reader import TransportLimits, TransportReader
+from tests.soap_messages import Envelope
 from tests.vector_files import vector_path
 from trust.errors import MalformedMessage
 
@@ -351,7 +352,13 @@ def test_a_bare_fault_is_the_whole_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "code"), [(SOAP, "invalid_message"), (b"", "invalid_soap"), (b"<x", "invalid_soap")]
+    ("raw", "code"),
+    [
+        (Envelope().raw, "invalid_message"),
+        (SOAP, "missing_header"),
+        (b"", "invalid_soap"),
+        (b"<x", "invalid_soap"),
+    ],
 )
 def test_a_bare_answer_that_is_no_fault_is_refused(raw: bytes, code: str) -> None:
     with pytest.raises(MalformedMessage) as refused:

@@ -2,34 +2,36 @@
 
     system → parse → who is it → sign, log, send ⇒ peer ⇒ verify → answers? → log → system
 
-Source: design.md 3; transport.md 9.5, 10.2; X-Road 7.8 ClientRestMessageProcessor.java.
+REST and SOAP are carried alike; what they differ in stands in `rest_call` and `soap_call`.
+Source: design.md 3; transport.md 8.3, 9.5, 10.2; X-Road 7.8 AbstractClientMessageProcessor.java.
 """
 
-import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from aiohttp import web
 
-from node.body import SpooledBody
-from node.exchange.account import Account
+from node.body import Section, SpooledBody
+from node.exchange.account import Account, now_ms, to_nobody
+from node.exchange.attachments import AttachmentStream
 from node.exchange.clients import authenticate, tls_facts
 from node.exchange.evidence import Evidence
-from node.exchange.faults import failure_of, tell_system
+from node.exchange.faults import ReceivedFault, failure_of
 from node.exchange.received import ReceivedMessage, receive
-from node.exchange.respond import origin_target, request_pieces, respond
+from node.exchange.request import Request
+from node.exchange.rest_call import RestCall
 from node.exchange.sending import OutgoingMessage
 from node.exchange.signer import SignatureFiles, SignatureForm, sign_parts
 from node.exchange.snapshot import Snapshot, Snapshots
+from node.exchange.soap_call import SoapCall
+from node.exchange.system_call import SystemCall
 from node.log.records import Side as LogSide
-from node.messages import mediatype
-from node.messages.envelope import ResponseEnvelope, build_request_headers, check_hash_algorithm
-from node.messages.exchange import check_answers
-from node.messages.fault import Dialect, Side
-from node.messages.rest import DROPPED_HEADERS, RestRequestHead, RestResponseHead, request_hash
+from node.messages.envelope import ResponseEnvelope, check_hash_algorithm
+from node.messages.fault import Dialect
 from node.messages.transport import Direction
-from node.messages.transport_reader import REST_LIMITS, TransportReader
+from node.messages.transport_reader import TransportReader
+from node.network.answer import Answer
 from node.network.peers import Peers, Reached
 from node.operate.metrics import NodeMetrics
 from node.spool import Spool
@@ -39,6 +41,7 @@ from trust.errors import (
     LoggingFailed,
     NetworkFailure,
     UnknownMember,
+    UntrustedPeer,
 )
 from trust.evidence.hashchain import PartDigest
 from trust.ids import ServerId
@@ -46,6 +49,17 @@ from trust.pki.identities import SignIdentity
 
 _ANSWERED = (200, 500)  # with every other status it is no answer of a node
 _GROUP = "service_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request of a system that may call, with the snapshot of its exchange."""
+
+    call: SystemCall
+    request: Request
+    snapshot: Snapshot
+    signer: SignIdentity
+    attachments: AttachmentStream | None
 
 
 @dataclass(slots=True)
@@ -57,8 +71,10 @@ class Consumer:
         dialect: the spelling of our own fault codes towards systems.
         patience: longest silence of a system that sends a request.
         own_certificate: DER of the node's internal certificate, which may speak for every client.
+        ended: is told of every exchange at its end.
     """
 
+    own_server: ServerId
     snapshots: Snapshots
     evidence: Evidence
     peers: Peers
@@ -68,124 +84,129 @@ class Consumer:
     dialect: Dialect
     patience: timedelta
     own_certificate: bytes
+    ended: Callable[[Account], None] = to_nobody
 
     async def handle_rest(self, request: web.BaseRequest) -> web.StreamResponse:
         """Carry one request under `/r1/`; every failure becomes a fault."""
-        with Account("consumer", self.metrics) as account:
+        return await self._carry(request, RestCall(request, self.patience))
+
+    async def handle_soap(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Carry one SOAP request; every failure becomes a fault."""
+        return await self._carry(request, SoapCall(request, self.patience))
+
+    async def _carry(self, http: web.BaseRequest, call: SystemCall) -> web.StreamResponse:
+        with Account("consumer", self.metrics, self.ended) as account:
             try:
-                return await self._exchange(request, account)
+                return await self._exchange(http, call, account)
             except Exception as error:  # noqa: BLE001 - the edge: nothing leaves as a traceback
-                account.failure = failure = failure_of(error, Side.CONSUMER, self.dialect)
-                return await tell_system(request, failure)
+                account.failure = failure = failure_of(error, call.side, self.dialect)
+                account.response_out = now_ms()
+                return await call.tell_failure(failure)
 
-    async def _exchange(self, request: web.BaseRequest, account: Account) -> web.StreamResponse:
-        snapshot = self.snapshots.take()
-        head = self._read_head(request, snapshot)
-        account.exchange_id, account.message_id = head.request_id, head.message_id
-        account.consumer, account.service = str(head.client), str(head.service)
-        hosted = snapshot.services.client(head.client)
-        if hosted is None:
-            raise UnknownMember(f"Client '{head.client}' not found")
-        authenticate(
-            hosted,
-            tls_facts(request.transport),
-            snapshot.at,
-            own_certificate=self.own_certificate,
-        )
-        signer = self.evidence.signers.signer_of(head.client.member, snapshot.conf, snapshot.at)
-        body = await _body_of(request, self.patience)
-        account.clock.mark("accept")
-        with self.spool.body() as kept:
+    async def _exchange(
+        self, http: web.BaseRequest, call: SystemCall, account: Account
+    ) -> web.StreamResponse:
+        asked = await self._read(http, call, account)
+        request, snapshot = asked.request, asked.snapshot
+        with self.spool.body() as store:
             async with self.peers.reach(
-                head.service, head.security_server, snapshot.conf, snapshot.at
+                request.service, request.security_server, snapshot.conf, snapshot.at
             ) as peer:
-                account.peer = str(peer.server.id)
+                account.peer, account.service_server = peer.server.id, peer.server.address
                 account.clock.mark("connect")
-                outgoing = self._outgoing(head, body, kept, signer, peer, account)
-                received = await self._ask(head, outgoing, peer, account)
+                outgoing = self._outgoing(asked, store, peer, account)
+                received, original_content_type = await self._ask(call, outgoing, peer, account)
             with received:  # the peer's connection is free for the next exchange by now
-                account.request_bytes = kept.size
-                hashed = request_hash(head.raw, None if body is None else kept.digest)
-                response = self._judge(head, received, hashed)
+                self._judge(asked, received, outgoing.bodies)
                 account.clock.mark("verify")
-                await self.evidence.keep_response(head, received, account.peer)
+                await self.evidence.keep_response(request, received, str(account.peer))
                 account.clock.mark("log")
-                return await _tell(request, response, received.body, account)
+                account.response_out = now_ms()
+                answer = await call.tell(received, original_content_type, account)
+                account.clock.mark("answer")
+                return answer
 
-    def _read_head(self, request: web.BaseRequest, snapshot: Snapshot) -> RestRequestHead:
-        return RestRequestHead.from_http(
-            request.method,
-            origin_target(request),
-            request.raw_headers,
-            request_id=str(uuid.uuid4()),
-            instance=snapshot.conf.own_instance,
-            message_id=str(uuid.uuid4()),
+    async def _read(self, http: web.BaseRequest, call: SystemCall, account: Account) -> _Asked:
+        """What is asked, by a system that may ask it."""
+        call.check_method()
+        snapshot = self.snapshots.take()
+        self._require_identity(call)
+        own = snapshot.conf.server(self.own_server, snapshot.at)
+        account.client_server = None if own is None else own.address
+        request = await call.read(snapshot.conf.own_instance, account)
+        account.about(request)
+        hosted = snapshot.services.client(request.client)
+        if hosted is None:
+            raise UnknownMember(f"Client '{request.client}' not found")
+        authenticate(
+            hosted, tls_facts(http.transport), snapshot.at, own_certificate=self.own_certificate
         )
+        signer = self.evidence.signers.signer_of(request.client.member, snapshot.conf, snapshot.at)
+        attachments = await call.attachments()
+        account.clock.mark("accept")
+        return _Asked(call, request, snapshot, signer, attachments)
+
+    def _require_identity(self, call: SystemCall) -> None:
+        try:
+            self.peers.own_ocsp_responses()
+        except UntrustedPeer as error:
+            raise UntrustedPeer(call.without_identity) from error
 
     def _outgoing(
-        self,
-        head: RestRequestHead,
-        body: AsyncIterator[bytes] | None,
-        kept: SpooledBody,
-        signer: SignIdentity,
-        peer: Reached,
-        account: Account,
+        self, asked: _Asked, store: SpooledBody, peer: Reached, account: Account
     ) -> OutgoingMessage:
+        request = asked.request
         old = peer.server.id in self.hash_chain_servers
         form = SignatureForm.HASH_CHAIN if old else SignatureForm.REFERENCES
 
         def sign(parts: Sequence[PartDigest]) -> SignatureFiles:
             account.clock.mark("upload")
-            files = sign_parts(signer, parts, self.evidence.clock(), form)
+            files = sign_parts(asked.signer, parts, self.evidence.clock(), form)
             account.clock.mark("sign")
             return files
 
-        async def log(files: SignatureFiles, kept_body: SpooledBody | None) -> None:
+        async def log(files: SignatureFiles, bodies: Sequence[Section]) -> None:
+            account.request_is(request.raw, bodies)
             await self.evidence.keep_sent(
                 LogSide.CONSUMER,
-                head,
+                request,
                 response=None,
                 files=files,
-                body=kept_body,
+                bodies=bodies,
                 peer=str(peer.server.id),
             )
             account.clock.mark("log")
 
         return OutgoingMessage(
-            head_type=mediatype.REST_REQUEST,
-            head=head.raw,
-            body=body,
-            kept=kept,
+            head=asked.call.head,
+            message=request.raw,
+            attachments=asked.attachments,
+            store=store,
             sign=sign,
             log=log,
+            nested=not asked.call.rest,
             ocsp_responses=self.peers.own_ocsp_responses(),
         )
 
     async def _ask(
-        self, head: RestRequestHead, outgoing: OutgoingMessage, peer: Reached, account: Account
-    ) -> ReceivedMessage:
-        """Send the request and read the whole answer; a fault is raised as it came."""
-        headers = build_request_headers(outgoing.content_type, head.request_id, head.content_type)
-        answer = await peer.send(headers, outgoing.pieces())
+        self, call: SystemCall, outgoing: OutgoingMessage, peer: Reached, account: Account
+    ) -> tuple[ReceivedMessage, str | None]:
+        """Send the request and read the whole answer; a fault is raised as it came.
+
+        Returns:
+            The answer, and the content type that the provider's system gave it.
+        """
+        account.request_out = now_ms()
+        answer = await peer.send(call.envelope(outgoing.content_type), outgoing.pieces())
+        account.response_in = now_ms()
         if answer.head.status not in _ANSWERED:
             raise NetworkFailure(
                 f"Server responded with error {answer.head.status}: {answer.head.reason:.100}",
                 "http_error",
             )
         envelope = ResponseEnvelope.parse(answer.head.headers)
+        received = await self._receive(call, envelope, answer, account)
         try:
-            reader = TransportReader(Direction.RESPONSE, envelope.content_type, REST_LIMITS)
-            received = await receive(answer.pieces(), reader, self.spool.body, _no_judgement)
-        except LoggingFailed:
-            raise
-        except ExchangeError as error:
-            raise error.within(_GROUP) from error.__cause__
-        account.clock.mark("peer")
-        try:
-            if received.fault is not None:
-                raise received.fault.to_error()
-            check_hash_algorithm(answer.head.headers)
-            reader.check_complete(rest=True)
             if not outgoing.complete:  # nobody can have verified what we have not signed yet
                 raise EvidenceRejected(
                     "Response came before the request was sent", "inconsistent_response"
@@ -193,63 +214,37 @@ class Consumer:
         except ExchangeError:
             received.close()
             raise
+        return received, envelope.original_content_type
+
+    async def _receive(
+        self, call: SystemCall, envelope: ResponseEnvelope, answer: Answer, account: Account
+    ) -> ReceivedMessage:
+        try:
+            reader = TransportReader(Direction.RESPONSE, envelope.content_type, call.limits)
+            received = await receive(
+                answer.pieces(), reader, self.spool.body, call.read_answer, rest=call.rest
+            )
+        except LoggingFailed:
+            raise
+        except ExchangeError as error:
+            raise error.within(_GROUP) from error.__cause__
+        account.clock.mark("peer")
+        try:
+            if received.fault is not None:
+                raise ReceivedFault(received.fault.fault, received.fault.raw)
+            check_hash_algorithm(answer.head.headers)
+            reader.check_complete(rest=call.rest)
+        except ExchangeError:
+            received.close()
+            raise
+        bodies = [attachment.body for attachment in received.attachments]
+        account.response_is(received.head, bodies)
         return received
 
-    def _judge(
-        self,
-        head: RestRequestHead,
-        received: ReceivedMessage,
-        hashed: bytes,
-    ) -> RestResponseHead:
+    def _judge(self, asked: _Asked, received: ReceivedMessage, bodies: Sequence[Section]) -> None:
         """Believe the answer: signed by the provider, and an answer to this very request.
 
         By the trust list of now, for an answer may take its time.
         """
-        try:
-            response = RestResponseHead.parse(received.head)
-        except ExchangeError as error:
-            raise error.within(_GROUP) from error
-        self.evidence.judge(received, head.provider, self.snapshots.take().conf)
-        check_answers(head, response, hashed)
-        return response
-
-
-def _no_judgement(_message: ReceivedMessage) -> None:
-    """An answer is judged when its signature is there."""
-
-
-async def _body_of(request: web.BaseRequest, patience: timedelta) -> AsyncIterator[bytes] | None:
-    """The body of a system's request; None when it has not a single byte."""
-    pieces = request_pieces(request, patience)
-    try:
-        first = await anext(pieces)
-    except StopAsyncIteration:
-        return None
-
-    async def all_of_it() -> AsyncIterator[bytes]:
-        yield first
-        async for piece in pieces:
-            yield piece
-
-    return all_of_it()
-
-
-async def _tell(
-    request: web.BaseRequest,
-    response: RestResponseHead,
-    body: SpooledBody | None,
-    account: Account,
-) -> web.StreamResponse:
-    """Hand the provider's answer to the system."""
-    account.status = response.status
-    account.response_bytes = 0 if body is None else body.size
-    headers = [item for item in response.headers if item[0].lower() not in DROPPED_HEADERS]
-    answer = await respond(
-        request,
-        response.status,
-        headers,
-        None if body is None else body.pieces(),
-        account.response_bytes,
-    )
-    account.clock.mark("answer")
-    return answer
+        self.evidence.judge(received, asked.request.provider, self.snapshots.take().conf)
+        asked.call.check_answers(bodies)

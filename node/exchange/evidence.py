@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from node.body import SpooledBody
+from node.body import Section
 from node.exchange.received import ReceivedMessage
+from node.exchange.request import Request, SoapRequest
 from node.exchange.signer import SignatureFiles, Signers
 from node.log.messagelog import MessageLog
 from node.log.records import LoggedBody, MessageRecord, Side
-from node.messages.rest import RestRequestHead
 from trust.digests import sha512
 from trust.errors import EvidenceRejected, ExchangeError
 from trust.evidence.certificate_verdicts import VerdictCache
@@ -51,19 +51,18 @@ class Evidence:
     async def keep_sent(
         self,
         side: Side,
-        request: RestRequestHead,
+        request: Request,
         *,
         response: bytes | None,
         files: SignatureFiles,
-        body: SpooledBody | None,
+        bodies: Sequence[Section],
         peer: str,
     ) -> None:
         """Make durable what we are about to send; raises LoggingFailed."""
-        bodies = () if body is None else (body,)
         await self.log.append(self._record(side, request, response, files, bodies, peer, None))
 
     async def keep_request(
-        self, request: RestRequestHead, received: ReceivedMessage, signature: Signature, peer: str
+        self, request: Request, received: ReceivedMessage, signature: Signature, peer: str
     ) -> None:
         """Make durable, as provider, the request that we believe.
 
@@ -73,15 +72,13 @@ class Evidence:
         check_signing_time(signature, self.clock(), self.log.replay_retention / 2)
         files = _files(received)
         key = replay_key(signature, received)
-        bodies = () if received.body is None else (received.body,)
+        bodies = _bodies(received)
         await self.log.append(self._record(Side.PROVIDER, request, None, files, bodies, peer, key))
 
-    async def keep_response(
-        self, request: RestRequestHead, received: ReceivedMessage, peer: str
-    ) -> None:
+    async def keep_response(self, request: Request, received: ReceivedMessage, peer: str) -> None:
         """Make durable, as consumer, the answer that we believe; raises LoggingFailed."""
         files = _files(received)
-        bodies = () if received.body is None else (received.body,)
+        bodies = _bodies(received)
         await self.log.append(
             self._record(Side.CONSUMER, request, received.head, files, bodies, peer, None)
         )
@@ -89,13 +86,14 @@ class Evidence:
     def _record(
         self,
         side: Side,
-        request: RestRequestHead,
+        request: Request,
         response: bytes | None,
         files: SignatureFiles,
-        bodies: Sequence[SpooledBody],
+        bodies: Sequence[Section],
         peer: str,
         replay: bytes | None,
     ) -> MessageRecord:
+        soap = isinstance(request, SoapRequest)
         return MessageRecord(
             time=self.clock(),
             side=side,
@@ -110,9 +108,13 @@ class Evidence:
             signature=files.signature,
             hash_chain_result=files.hash_chain_result,
             hash_chain=files.hash_chain,
-            attachments=tuple(LoggedBody.of(body) for body in bodies),
+            attachments=tuple(LoggedBody.of(body, soap=soap) for body in bodies),
             replay_key=replay,
         )
+
+
+def _bodies(received: ReceivedMessage) -> Sequence[Section]:
+    return tuple(attachment.body for attachment in received.attachments)
 
 
 def _files(received: ReceivedMessage) -> SignatureFiles:

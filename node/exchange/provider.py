@@ -2,32 +2,34 @@
 
     peer → TLS, parts → registered here? → access → signature → log → system → sign, log → peer
 
-Source: transport.md 10.1; design.md 3; X-Road 7.8 ServerRestMessageProcessor.java.
+REST and SOAP are served alike; what they differ in stands in `rest_service` and `soap_service`.
+Source: transport.md 10.1; design.md 3; X-Road 7.8 ServerProxyHandler.java.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from aiohttp import web
 
-from catalog.access import decide
-from catalog.paths import ServicePath
 from catalog.services import Service
-from node.body import SpooledBody
-from node.exchange.account import Account
+from node.body import Section, SpooledBody
+from node.exchange.account import Account, now_ms, to_nobody
+from node.exchange.builtin import BuiltInService, RestAnswer
 from node.exchange.callers import Caller, Callers
 from node.exchange.evidence import Evidence
-from node.exchange.faults import Failure, failure_of, tell_peer
+from node.exchange.faults import Failure, failure_of, pass_fault_on, tell_peer
+from node.exchange.peer_call import PeerCall, Reply
 from node.exchange.received import ReceivedMessage, receive
 from node.exchange.respond import ExactResponse, request_pieces
-from node.exchange.sending import OutgoingMessage, fault_in_place_of_signature
+from node.exchange.rest_service import RestService
+from node.exchange.sending import OutgoingMessage
 from node.exchange.signer import SignatureFiles, SignatureForm, sign_parts
 from node.exchange.snapshot import Snapshot, Snapshots
+from node.exchange.soap_service import SoapService
 from node.log.records import Side as LogSide
-from node.messages import mediatype
 from node.messages.envelope import (
     RequestEnvelope,
     build_response_headers,
@@ -35,12 +37,11 @@ from node.messages.envelope import (
     check_method,
     check_soap_action,
 )
-from node.messages.fault import Dialect, Side, build_fault_xml
-from node.messages.rest import RestRequestHead, RestResponseHead, request_hash
+from node.messages.fault import Dialect, Side
 from node.messages.transport import Direction
-from node.messages.transport_reader import REST_LIMITS, TransportReader
+from node.messages.transport_reader import TransportReader
 from node.messages.version import Version, check_version
-from node.network.information_system import InformationSystem, SystemAnswer
+from node.network.information_system import InformationSystem
 from node.network.tls import peer_chain
 from node.operate.metrics import NodeMetrics
 from node.spool import Spool
@@ -76,11 +77,12 @@ class TooBusy(ExchangeError):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A request that may reach the institution's system: verified, allowed, in the log."""
+    """A request that may reach its service: verified, allowed, in the log."""
 
-    head: RestRequestHead
+    call: PeerCall
     message: ReceivedMessage
-    service: Service
+    service: Service | BuiltInService
+    snapshot: Snapshot
     signer: SignIdentity
     form: SignatureForm
     peer: str
@@ -100,11 +102,13 @@ class Provider:
     minimum_version: Version | None
     patience: timedelta  # longest silence of a peer that sends a request
     per_peer: int  # exchanges of one peer at the same time
+    built_in: Sequence[BuiltInService] = ()
+    ended: Callable[[Account], None] = to_nobody
     _running: Counter[ServerId] = field(default_factory=Counter)
 
     async def handle_message(self, request: web.BaseRequest) -> web.StreamResponse:
         """Carry one message; every failure becomes a fault with status 200."""
-        account = Account("provider", self.metrics)
+        account = Account("provider", self.metrics, self.ended)
         envelope = RequestEnvelope.parse(request.headers.items())
         dialect = Dialect.of_peer(envelope.proxy_version)
         with account:
@@ -113,6 +117,9 @@ class Provider:
             except Exception as error:  # noqa: BLE001 - the edge: nothing leaves as a traceback
                 failure = failure_of(error, Side.PROVIDER, dialect)
                 account.failure = failure
+                account.response_out = now_ms()
+                if failure.raw is not None:
+                    return await pass_fault_on(request, failure.raw)
                 return await tell_peer(request, failure)
 
     async def _exchange(
@@ -125,7 +132,9 @@ class Provider:
         check_method(request.method)
         snapshot = self.snapshots.take()
         caller = self._caller(request, snapshot)
-        account.peer = str(caller.server.id)
+        account.peer, account.client_server = caller.server.id, caller.server.address
+        own = snapshot.conf.server(self.own_server, snapshot.at)
+        account.service_server = None if own is None else own.address
         with self._place(caller.server.id):
             return await self._serve(request, envelope, dialect, account, snapshot, caller)
 
@@ -155,17 +164,29 @@ class Provider:
         if not envelope.rest:
             check_soap_action(envelope.soap_action)
         check_hash_algorithm(request.headers.items())
-        if not envelope.rest:
-            raise WrongServiceType(
-                "This node serves REST services and cannot be called using SOAP interface"
-            )
-        reception = _Reception(self, caller, snapshot, account)
+        call: PeerCall = RestService() if envelope.rest else SoapService(envelope)
+        reception = _Reception(self, call, caller, snapshot, account)
         with await reception.receive(request, envelope) as message:
             account.clock.mark("receive")
             admitted = await self._admit(reception, message, envelope, account)
-            async with self.systems.call(admitted.service, admitted.head, message.body) as system:
+            async with self._ask(admitted, account) as reply:
                 account.clock.mark("system")
-                return await self._answer(request, admitted, system, dialect, account)
+                return await self._answer(request, admitted, reply, dialect, account)
+
+    @asynccontextmanager
+    async def _ask(self, admitted: Admitted, account: Account) -> AsyncIterator[Reply]:
+        """Let the service answer: a system's, or the node's own."""
+        call, service = admitted.call, admitted.service
+        if isinstance(service, Service):
+            async with call.ask(self.systems, service, admitted.message, account) as reply:
+                yield reply
+            return
+        account.request_out = account.request_in
+        answer = await service.answer(call.built_in(admitted.snapshot))
+        account.response_in = now_ms()
+        if isinstance(answer, RestAnswer):
+            account.status = answer.status
+        yield call.reply(answer, admitted.message)
 
     def _caller(self, request: web.BaseRequest, snapshot: Snapshot) -> Caller:
         """Who called; a certificate that no server has registered ends the connection."""
@@ -187,48 +208,40 @@ class Provider:
         account: Account,
     ) -> Admitted:
         """Access, signature, log, in the order of the reference server."""
-        head, signer = reception.head, reception.signer
-        if head is None or signer is None:
+        signer, call = reception.signer, reception.call
+        if signer is None:
             raise AssertionError("a complete message has had its head judged")
+        request = call.request
         snapshot = self.snapshots.take()  # rights may have gone while the message came slowly
         reception.judge_sender(message, snapshot)
         service = reception.decide_access(snapshot)
-        signature = self.evidence.judge(message, head.client, snapshot.conf)
+        account.service_type = service.type
+        if isinstance(service, Service):
+            account.rest_path = call.covering_path(snapshot, service)
+        signature = self.evidence.judge(message, request.client, snapshot.conf)
         account.clock.mark("verify")
-        peer = account.peer
-        await self.evidence.keep_request(head, message, signature, peer)
+        peer = str(account.peer)
+        await self.evidence.keep_request(request, message, signature, peer)
         account.clock.mark("log")
-        return Admitted(head, message, service, signer, _form(envelope), peer)
+        return Admitted(call, message, service, snapshot, signer, _form(envelope), peer)
 
     async def _answer(
         self,
         request: web.BaseRequest,
         admitted: Admitted,
-        system: SystemAnswer,
+        reply: Reply,
         dialect: Dialect,
         account: Account,
     ) -> web.StreamResponse:
-        """Sign, log and stream what the system answered."""
-        account.status = system.status
-        body = admitted.message.body
-        hashed = request_hash(admitted.head.raw, None if body is None else body.digest)
-        head = RestResponseHead.build(
-            system.status, system.reason, system.headers, admitted.head, hashed
-        )
-        with self.spool.body() as kept:
-            outgoing = self._outgoing(admitted, head, system, kept, account)
-            response = await _stream(request, outgoing, dialect, account)
-            account.response_bytes = kept.size
+        """Sign, log and stream what the service answered."""
+        with self.spool.body() as store:
+            outgoing = self._outgoing(admitted, reply, store, account)
+            response = await _stream(request, outgoing, reply, dialect, account)
             account.clock.mark("send")
             return response
 
     def _outgoing(
-        self,
-        admitted: Admitted,
-        head: RestResponseHead,
-        system: SystemAnswer,
-        kept: SpooledBody,
-        account: Account,
+        self, admitted: Admitted, reply: Reply, store: SpooledBody, account: Account
     ) -> OutgoingMessage:
         def sign(parts: Sequence[PartDigest]) -> SignatureFiles:
             account.clock.mark("send")
@@ -236,24 +249,26 @@ class Provider:
             account.clock.mark("sign")
             return files
 
-        async def log(files: SignatureFiles, body: SpooledBody | None) -> None:
+        async def log(files: SignatureFiles, bodies: Sequence[Section]) -> None:
+            account.response_is(reply.message, bodies)
             await self.evidence.keep_sent(
                 LogSide.PROVIDER,
-                admitted.head,
-                response=head.raw,
+                admitted.call.request,
+                response=reply.message,
                 files=files,
-                body=body,
+                bodies=bodies,
                 peer=admitted.peer,
             )
             account.clock.mark("log")
 
         return OutgoingMessage(
-            head_type=mediatype.REST_RESPONSE,
-            head=head.raw,
-            body=system.pieces() if system.has_entity else None,
-            kept=kept,
+            head=reply.head,
+            message=reply.message,
+            attachments=reply.attachments,
+            store=store,
             sign=sign,
             log=log,
+            nested=not admitted.call.rest,
         )
 
 
@@ -261,25 +276,31 @@ class _Reception:
     """The part of an exchange in which the peer's message arrives."""
 
     def __init__(
-        self, provider: Provider, caller: Caller, snapshot: Snapshot, account: Account
+        self,
+        provider: Provider,
+        call: PeerCall,
+        caller: Caller,
+        snapshot: Snapshot,
+        account: Account,
     ) -> None:
+        self.call = call
         self._provider = provider
         self._caller = caller
         self._account = account
-        self.snapshot = snapshot
-        self.head: RestRequestHead | None = None
-        self.path: ServicePath | None = None
+        self._snapshot = snapshot
         self.signer: SignIdentity | None = None
 
     async def receive(self, request: web.BaseRequest, envelope: RequestEnvelope) -> ReceivedMessage:
         """Read the whole message; who sends it is judged as soon as its head is there."""
+        call = self.call
         try:
-            reader = TransportReader(Direction.REQUEST, envelope.content_type, REST_LIMITS)
+            reader = TransportReader(Direction.REQUEST, envelope.content_type, call.limits)
             message = await receive(
                 request_pieces(request, self._provider.patience),
                 reader,
-                self._new_body,
+                self._new_store,
                 self._judge_head,
+                rest=call.rest,
             )
         except (LoggingFailed, *_REFUSALS):
             raise
@@ -288,30 +309,27 @@ class _Reception:
         try:
             if message.fault is not None:
                 raise _reported(message)
-            reader.check_complete(rest=True)
+            reader.check_complete(rest=call.rest)
         except ExchangeError:
             message.close()
             raise
-        if message.body is not None:
-            self._account.request_bytes = message.body.size
+        self._account.request_is(message.head, [one.body for one in message.attachments])
         return message
 
     def _judge_head(self, message: ReceivedMessage) -> None:
         """Steps 8 to 12 of the reference's order: what needs neither body nor signature."""
-        head = self.head = RestRequestHead.parse(message.head)
-        self.path = head.normalised_path()
-        account, provider, snapshot = self._account, self._provider, self.snapshot
-        account.exchange_id, account.message_id = head.request_id, head.message_id
-        account.consumer, account.service = str(head.client), str(head.service)
-        if head.security_server not in (None, provider.own_server):
+        request = self.call.read(message, self._account)
+        self._account.about(request)
+        provider, snapshot = self._provider, self._snapshot
+        if request.security_server not in (None, provider.own_server):
             raise WrongServer(
-                f"Invalid security server identifier '{head.security_server}'"
+                f"Invalid security server identifier '{request.security_server}'"
                 f" expected '{provider.own_server}'"
             )
-        if not snapshot.services.hosts(head.provider):
-            raise UnknownMember(f"Client '{head.provider}' not found")
+        if not snapshot.services.hosts(request.provider):
+            raise UnknownMember(f"Client '{request.provider}' not found")
         self.signer = provider.evidence.signers.signer_of(
-            head.provider.member, snapshot.conf, snapshot.at
+            request.provider.member, snapshot.conf, snapshot.at
         )
         self.judge_sender(message, snapshot)
 
@@ -320,7 +338,7 @@ class _Reception:
         try:
             self._provider.callers.require_speaks_for(
                 self._caller,
-                self._judged_head.client,
+                self.call.request.client,
                 tuple(message.ocsp_responses),
                 snapshot.conf,
                 snapshot.at,
@@ -328,30 +346,19 @@ class _Reception:
         except UntrustedPeer as error:
             raise error.within(_GROUP) from error.__cause__
 
-    def decide_access(self, snapshot: Snapshot) -> Service:
-        """The service, if the client may call it; raises what `decide` raises."""
-        head = self._judged_head
-        if self.path is None:
-            raise AssertionError("a judged head has a path")
-        return decide(
-            snapshot.services,
-            head.client,
-            head.service,
-            head.method,
-            self.path,
-            lambda group: snapshot.conf.in_group(head.client, group, snapshot.at),
-        )
+    def decide_access(self, snapshot: Snapshot) -> Service | BuiltInService:
+        """Who answers, if the client may ask; raises what `catalog.access.decide` raises."""
+        call = self.call.built_in(snapshot)
+        for service in self._provider.built_in:
+            if service.takes(call):
+                service.check_access(call)
+                return service
+        return self.call.decide(snapshot)
 
-    def _new_body(self) -> SpooledBody:
-        """Room for a body; there is none for a client that may not call the service at all."""
-        self.decide_access(self.snapshot)
+    def _new_store(self) -> SpooledBody:
+        """Room for attachments; there is none for a client that may not call the service at all."""
+        self.decide_access(self._snapshot)
         return self._provider.spool.body()
-
-    @property
-    def _judged_head(self) -> RestRequestHead:
-        if self.head is None:
-            raise AssertionError("there is no head yet")
-        return self.head
 
 
 def _reported(message: ReceivedMessage) -> MalformedMessage:
@@ -361,7 +368,8 @@ def _reported(message: ReceivedMessage) -> MalformedMessage:
     """
     if message.head:
         return MalformedMessage("Request does not have signature", "missing_signature")
-    return MalformedMessage("Request does not have REST message", "missing_rest")
+    word = "REST" if message.rest else "SOAP"
+    return MalformedMessage(f"Request does not have {word} message", f"missing_{word.lower()}")
 
 
 def _form(envelope: RequestEnvelope) -> SignatureForm:
@@ -372,14 +380,18 @@ def _form(envelope: RequestEnvelope) -> SignatureForm:
 
 
 async def _stream(
-    request: web.BaseRequest, outgoing: OutgoingMessage, dialect: Dialect, account: Account
+    request: web.BaseRequest,
+    outgoing: OutgoingMessage,
+    reply: Reply,
+    dialect: Dialect,
+    account: Account,
 ) -> web.StreamResponse:
     """Send the answer; a failure after its beginning stands where the signature would."""
     pieces = outgoing.pieces()
-    first = await anext(pieces)  # a message without body is signed and logged by now
-    response = ExactResponse(
-        status=200, headers=dict(build_response_headers(outgoing.content_type))
-    )
+    first = await anext(pieces)  # a message without attachments is signed and logged by now
+    headers = build_response_headers(outgoing.content_type, reply.original_content_type)
+    response = ExactResponse(status=200, headers=dict(headers))
+    account.response_out = now_ms()
     await response.prepare(request)
     await response.write(first)
     try:
@@ -388,7 +400,6 @@ async def _stream(
     except Exception as error:  # noqa: BLE001 - the edge, after the answer began
         failure: Failure = failure_of(error, Side.PROVIDER, dialect)
         account.failure = failure
-        xml = build_fault_xml(failure.fault)
-        await response.write(fault_in_place_of_signature(outgoing.boundary, xml))
+        await response.write(outgoing.fault_in_place_of_signature(failure.xml))
     await response.write_eof()
     return response

@@ -1,23 +1,34 @@
 """A message on its way to another node: parts stream out, and the signature leaves last.
 
-The order is the promise: head and body first, digested on the way; then the signature is made and
-the log made to hold everything; only then the signature part is given out. Source: design.md 3.4.
+The order is the promise: message and attachments first, digested on the way; then the signature is
+made and the log made to hold everything; only then the signature part is given out.
+Source: design.md 3.4; transport.md 4.1, 5, 6.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from node.body import SpooledBody
-from node.exchange.received import BODY_PART, MESSAGE_PART
+from node.body import Section, SpooledBody
+from node.exchange.attachments import (
+    MESSAGE_PART,
+    AttachmentHead,
+    AttachmentStream,
+    attachment_digests,
+)
 from node.exchange.signer import SignatureFiles
 from node.messages import mediatype
 from node.messages.fault import FAULT_PART_CONTENT_TYPE
-from node.messages.multipart import MultipartWriter, new_boundary
+from node.messages.multipart import (
+    ATTACHMENTS_PREFIX,
+    BOUNDARY_PREFIX,
+    MultipartWriter,
+    new_boundary,
+)
 from trust.digests import sha512
 from trust.evidence.hashchain import PartDigest
 
 Sign = Callable[[Sequence[PartDigest]], SignatureFiles]
-Log = Callable[[SignatureFiles, SpooledBody | None], Awaitable[None]]
+Log = Callable[[SignatureFiles, Sequence[Section]], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -25,46 +36,52 @@ class OutgoingMessage:
     """One message to another node.
 
     Attributes:
-        head_type: media type of the head, REST request or response.
-        body: the body's pieces, or None when there is no body part at all.
-        kept: where the body is kept for the log while it streams by.
+        head: content type and other fields of the message part.
+        message: the REST head or the SOAP envelope.
+        attachments: the attachments as they come, or None when there are none; the body of a REST
+            message is the only one.
+        store: keeps them for the log while they stream by; None without attachments.
+        nested: whether attachments go into a multipart of their own, as those of SOAP do.
         sign: makes the signature over the parts.
         log: makes everything durable; the signature leaves after it returned.
         complete: whether the whole message was signed, logged and given out.
     """
 
-    head_type: str
-    head: bytes
-    body: AsyncIterator[bytes] | None
-    kept: SpooledBody | None
+    head: AttachmentHead
+    message: bytes
+    attachments: AttachmentStream | None
+    store: SpooledBody | None
     sign: Sign
     log: Log
+    nested: bool = False
     ocsp_responses: Sequence[bytes] = ()
     boundary: str = field(default_factory=new_boundary)
+    bodies: list[Section] = field(default_factory=list, init=False)
     complete: bool = field(default=False, init=False)
+    _writer: MultipartWriter = field(init=False)
+    _inner: MultipartWriter | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._writer = MultipartWriter(self.boundary)
 
     @property
     def content_type(self) -> str:
-        return f"{mediatype.MULTIPART_MIXED}; charset=UTF-8; boundary={self.boundary}"
+        return mediatype.mixed(self.boundary)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The multipart message; errors of signing and logging pass through before its end."""
-        writer = MultipartWriter(self.boundary)
+        writer = self._writer
         front = bytearray()
         for response in self.ocsp_responses:
             front += writer.open_part(mediatype.OCSP_RESPONSE) + response
-        front += writer.open_part(self.head_type) + self.head
-        parts = [PartDigest(MESSAGE_PART, sha512(self.head))]
-        if self.body is not None and self.kept is not None:
-            front += writer.open_part(mediatype.REST_BODY)
-            yield bytes(front)
+        front += writer.open_part(self.head.content_type, self.head.fields) + self.message
+        async for piece in self._payload():
+            yield bytes(front) + piece if front else piece
             front.clear()
-            async for piece in self.body:
-                self.kept.write(piece)
-                yield piece
-            parts.append(PartDigest(BODY_PART, self.kept.digest))
+        front += self._close_attachments()
+        parts = [PartDigest(MESSAGE_PART, sha512(self.message)), *attachment_digests(self.bodies)]
         files = self.sign(parts)
-        await self.log(files, self.kept if self.body is not None else None)
+        await self.log(files, self.bodies)
         if files.hash_chain_result is not None and files.hash_chain is not None:
             front += writer.open_part(mediatype.HASH_CHAIN_RESULT) + files.hash_chain_result
             front += writer.open_part(mediatype.HASH_CHAIN) + files.hash_chain
@@ -72,12 +89,42 @@ class OutgoingMessage:
         self.complete = True
         yield bytes(front)
 
+    async def _payload(self) -> AsyncIterator[bytes]:
+        """The attachments, each behind its head; what passes is kept and digested."""
+        store = self.store
+        if self.attachments is None or store is None:
+            return
+        begun = False
+        async for piece in self.attachments:
+            if isinstance(piece, bytes):
+                store.write(piece)
+                yield piece
+                continue
+            if begun:
+                self.bodies.append(store.cut())
+            begun = True
+            yield self._open_attachment(piece)
+        if begun:
+            self.bodies.append(store.cut())
 
-def fault_in_place_of_signature(boundary: str, fault_xml: bytes) -> bytes:
-    """The end of a message that failed after its first part: a fault where a signature should be.
+    def _open_attachment(self, head: AttachmentHead) -> bytes:
+        if not self.nested:
+            return self._writer.open_part(head.content_type, head.fields)
+        opening = b""
+        if self._inner is None:
+            boundary = ATTACHMENTS_PREFIX + self.boundary.removeprefix(BOUNDARY_PREFIX)
+            self._inner = MultipartWriter(boundary)
+            opening = self._writer.open_part(mediatype.mixed(boundary)) + b"\r\n"
+        return opening + self._inner.open_part(head.content_type, head.fields)
 
-    The fault is a part of its own, so it begins with the line end that closes the part before.
-    """
-    writer = MultipartWriter(boundary)
-    opened = b"\r\n" + writer.open_part(FAULT_PART_CONTENT_TYPE)
-    return opened + fault_xml + writer.close()
+    def _close_attachments(self) -> bytes:
+        inner, self._inner = self._inner, None
+        return b"" if inner is None else inner.close()
+
+    def fault_in_place_of_signature(self, fault_xml: bytes) -> bytes:
+        """The end of a message that failed after its first part had left.
+
+        The fault is a part of its own, so it begins with the line end that closes the part before.
+        """
+        opened = self._close_attachments() + self._writer.open_part(FAULT_PART_CONTENT_TYPE)
+        return opened + fault_xml + self._writer.close()

@@ -18,6 +18,7 @@ REST_BODY = "application/x-road-rest-body"
 HASH_CHAIN_RESULT = "application/hash-chain-result"
 HASH_CHAIN = "application/hash-chain"
 SIGNATURE = "signature/bdoc-1.0/ts"
+SOAP = "text/xml; charset=UTF-8"  # of an envelope that goes alone
 
 _MAX_LENGTH = 8192
 _PARAMETER = re.compile(
@@ -68,6 +69,23 @@ class MediaType:
                 "Multipart content type is missing required boundary", "invalid_content_type"
             )
         return found
+
+
+def with_charset(value: str) -> str:
+    """A Content-Type value as X-Road's HTTP server hands it on: the charset last, and UTF-8.
+
+    Raises MalformedMessage (`invalid_content_type`).
+    """
+    MediaType.parse(value)
+    base, semicolon, rest = value.partition(";")
+    rest = semicolon + rest
+    kept = [base.strip(" \t")]
+    at = 0
+    while (match := _PARAMETER.match(rest, at)) is not None:
+        if (match[1] or "").lower() not in ("", "charset"):
+            kept.append(match[0].strip(" \t;"))
+        at = match.end()
+    return "; ".join(kept) + ";charset=utf-8"
 
 
 def mixed(boundary: str) -> str:

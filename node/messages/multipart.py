@@ -21,6 +21,7 @@ from enum import Enum, auto
 from trust.errors import MalformedMessage
 
 BOUNDARY_PREFIX = "xtop"
+ATTACHMENTS_PREFIX = "xatt"  # of the multipart inside, for the attachments of a SOAP message
 _BOUNDARY_LETTERS = 30
 _LETTER_OF_BYTE = (string.ascii_letters.encode() * 5)[:256]  # 5.7 bits in each letter
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
@@ -62,6 +63,21 @@ class PartHead:
     def values(self, name: str) -> tuple[str, ...]:
         """All values of a field; the name is compared without case."""
         return tuple(value for key, value in self.fields if key.lower() == name)
+
+    def content_type(self) -> str:
+        """The one content type; two of them would let two readers disagree.
+
+        Raises:
+            MalformedMessage: `invalid_content_type`.
+        """
+        values = self.values("content-type")
+        if len(values) != 1:
+            raise MalformedMessage("Could not get content type for part", "invalid_content_type")
+        return values[0]
+
+    def others(self) -> tuple[tuple[str, str], ...]:
+        """The fields besides the content type."""
+        return tuple(field for field in self.fields if field[0].lower() != "content-type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +143,11 @@ class MultipartReader:
             _State.BODY: self._content,
             _State.EPILOGUE: self._epilogue,
         }
+
+    @property
+    def begun(self) -> bool:
+        """Whether a first delimiter was read."""
+        return self._state not in (_State.PREAMBLE_START, _State.PREAMBLE)
 
     @property
     def ended(self) -> bool:
@@ -311,10 +332,17 @@ class MultipartWriter:
     writer.open_part("application/ocsp-response") + body + writer.open_part(…) + … + close()
     """
 
-    def __init__(self, boundary: str) -> None:
+    def __init__(self, boundary: str, *, spaced: bool = True) -> None:
+        """Begin a message.
+
+        Args:
+            spaced: whether a space stands between `content-type:` and its value. X-Road writes
+                SOAP messages with attachments without it, and programs look for that.
+        """
         if not _BOUNDARY.fullmatch(boundary):
             raise MalformedMessage("Invalid multipart boundary", "invalid_content_type")
         self._delimiter = b"--" + boundary.encode("ascii")
+        self._colon = ": " if spaced else ":"
         self._line_end = b""
 
     def open_part(self, content_type: str, fields: Iterable[tuple[str, str]] = ()) -> bytes:
@@ -323,8 +351,9 @@ class MultipartWriter:
         Raises:
             MalformedMessage: a field can't be written in ISO-8859-1 or would add another one.
         """
-        lines = [self._line_end + self._delimiter, _field_line("content-type", content_type)]
-        lines += [_field_line(name, value) for name, value in fields]
+        first = _field_line("content-type", content_type, self._colon)
+        lines = [self._line_end + self._delimiter, first]
+        lines += [_field_line(name, value, ": ") for name, value in fields]
         self._line_end = b"\r\n"
         return b"\r\n".join([*lines, b"", b""])
 
@@ -333,9 +362,9 @@ class MultipartWriter:
         return b"\r\n" + self._delimiter + b"--\r\n"
 
 
-def _field_line(name: str, value: str) -> bytes:
+def _field_line(name: str, value: str, colon: str) -> bytes:
     try:
-        line = f"{name}: {value}".encode("latin-1")
+        line = f"{name}{colon}{value}".encode("latin-1")
     except UnicodeEncodeError as error:
         raise _broken(f"The header field {name} of a part is not ISO-8859-1") from error
     if not _FIELD_NAME.fullmatch(name) or _CONTROL.search(value):

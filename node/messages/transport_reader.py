@@ -22,6 +22,7 @@ from node.messages.multipart import (
     PartEnd,
     PartHead,
 )
+from node.messages.soap import parse_soap
 from node.messages.transport import (
     KINDS,
     BodyChunk,
@@ -66,6 +67,7 @@ _Sink = Callable[[bytes, list[TransportEvent]], None]
 _Finish = Callable[[list[TransportEvent]], None]
 
 
+SOAP_LIMITS = TransportLimits()
 # a REST exchange has no SOAP message, only faults
 REST_LIMITS = TransportLimits(soap=MAX_FAULT_BYTES)
 
@@ -118,11 +120,13 @@ class TransportReader:
     def close(self) -> list[TransportEvent]:
         """Say that the HTTP body ended; refuses a message without its closing delimiter."""
         if self._multipart is not None:
-            self._multipart.close()
+            if self._multipart.begun:
+                self._multipart.close()
             return []
         raw = bytes(self._held)
         fault = parse_fault(raw)
         if fault is None:
+            parse_soap(raw, mediatype.TEXT_XML)  # what is wrong with it comes first
             # the reference has a typing error in this sentence, which programs may know
             raise MalformedMessage(
                 "Expected fault message, but got reqular SOAP message", "invalid_message"
@@ -161,7 +165,7 @@ class TransportReader:
                 pass
 
     def _begin(self, head: PartHead, events: list[TransportEvent]) -> None:
-        content_type = _content_type(head)
+        content_type = head.content_type()
         media_type = MediaType.parse(content_type)
         kind = KINDS.get(media_type.base, PartKind.OTHER)
         before = self._state
@@ -174,7 +178,7 @@ class TransportReader:
             case PartKind.REST_REQUEST | PartKind.REST_RESPONSE:
                 self._collect(limits.rest_head, "REST message", self._end_rest)
             case PartKind.XML | PartKind.XOP if before is State.BEGUN:
-                fields = _other_fields(head)
+                fields = head.others()
                 self._collect(
                     limits.soap,
                     "SOAP message",
@@ -214,8 +218,7 @@ class TransportReader:
             case PartData(data):
                 events.append(BodyChunk(data))
             case PartHead():
-                fields = _other_fields(event)
-                events.append(BodyStart(self._next_name(), _content_type(event), fields))
+                events.append(BodyStart(self._next_name(), event.content_type(), event.others()))
             case PartEnd():
                 events.append(BodyEnd())
             case MessageEnd():
@@ -303,15 +306,3 @@ def _body_chunk(data: bytes, events: list[TransportEvent]) -> None:
 
 def _body_end(events: list[TransportEvent]) -> None:
     events.append(BodyEnd())
-
-
-def _content_type(head: PartHead) -> str:
-    """The one content type of a part; two of them would let two readers disagree."""
-    values = head.values("content-type")
-    if len(values) != 1:
-        raise MalformedMessage("Could not get content type for part", "invalid_content_type")
-    return values[0]
-
-
-def _other_fields(head: PartHead) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in head.fields if name.lower() != "content-type")

@@ -4,11 +4,13 @@
         answer.status, answer.reason, answer.headers
         async for piece in answer.pieces(): …
 
+    async with systems.call_soap(service, content_type, soap_action, pieces) as answer: …
+
 What the system gets is what the consumer sent, and what it answers is what the consumer gets: no
 redirect is followed, nothing is decompressed, no cookie kept, no header invented but `Host` and the
 framing. Nothing is retried, for nobody knows what a system has done before it broke off.
 
-Source: messages.md 5.3, 5.4, 8.3; errors.md 6; X-Road 7.8 CustomSSLSocketFactory.java.
+Source: messages.md 3.11, 5.3, 5.4, 8.3; errors.md 6; X-Road 7.8 CustomSSLSocketFactory.java.
 """
 
 import ssl
@@ -17,7 +19,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from catalog.services import Service
-from node.body import SpooledBody
+from node.body import Section
 from node.messages.rest import METHODS_WITH_BODY, RestRequestHead
 from node.network.answer import Answer, Limits
 from node.network.http_head import OutboundRequest
@@ -45,6 +47,10 @@ class SystemAnswer:
         # an entity of no bytes is one, too (transport.md 6)
         self.has_entity = method != "HEAD" and head.status not in _WITHOUT_ENTITY
         self._answer = answer
+
+    @property
+    def content_type(self) -> str | None:
+        return self._answer.head.first("content-type")
 
     def pieces(self) -> AsyncIterator[bytes]:
         """The body; raises NetworkFailure when it breaks off or stalls."""
@@ -78,34 +84,64 @@ class InformationSystem:
 
     @asynccontextmanager
     async def call(
-        self, service: Service, head: RestRequestHead, body: SpooledBody | None
+        self, service: Service, head: RestRequestHead, body: Section | None
     ) -> AsyncIterator[SystemAnswer]:
-        """Send a verified request to its service; any status is an answer.
+        """Send a verified REST request to its service; any status is an answer.
 
         Raises ExchangeError (`service_missing_url`, `service_malformed_url`), UntrustedPeer,
         NetworkFailure.
         """
-        if not service.url:
-            raise ExchangeError(
-                f"Service address not specified for '{service.id}'", "service_missing_url"
-            )
-        address = ServiceAddress.parse(service.url)
+        address = _address(service)
+        request = _request(address, head, body)
+        timeouts = Timeouts(connect=CONNECT_TIMEOUT, read=service.timeout)
+        async with self._exchange(service, address, request, timeouts) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def call_soap(
+        self,
+        service: Service,
+        content_type: str,
+        soap_action: str,
+        pieces: AsyncIterator[bytes],
+    ) -> AsyncIterator[SystemAnswer]:
+        """Send a verified SOAP request to its service's address, to which nothing is added.
+
+        Raises what `call` raises.
+        """
+        address = _address(service)
+        headers = (
+            ("Content-Type", content_type), ("SOAPAction", soap_action), ("accept-encoding", ""),
+        )  # fmt: skip
+        request = OutboundRequest(
+            "POST", address.target("", None), address.host_header, headers, stream=pieces
+        )
+        timeouts = Timeouts(connect=service.timeout, read=service.timeout)
+        async with self._exchange(service, address, request, timeouts) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def _exchange(
+        self,
+        service: Service,
+        address: ServiceAddress,
+        request: OutboundRequest,
+        timeouts: Timeouts,
+    ) -> AsyncIterator[SystemAnswer]:
         destination = Destination(
             address.host, address.port, self._client_context() if address.encrypted else None
         )
         pinned = _pinned(service) if address.encrypted else None
-        request = _request(address, head, body)
-        timeouts = Timeouts(connect=CONNECT_TIMEOUT, read=service.timeout)
 
         async def judge(connection: HttpConnection) -> None:
             _check_certificate(connection, pinned)
 
         async def open_it() -> HttpConnection:
-            return await open_connection(destination, self._limits, CONNECT_TIMEOUT, judge)
+            return await open_connection(destination, self._limits, timeouts.connect, judge)
 
         exchange = await self._pool.exchange((destination, pinned), open_it, request, timeouts)
         async with exchange as answer:
-            yield SystemAnswer(answer, head.method)
+            yield SystemAnswer(answer, request.method)
 
     async def close(self) -> None:
         """Close what is idle; calls under way end first and then close theirs."""
@@ -117,6 +153,14 @@ class InformationSystem:
             self._context = system_client(identity)
             self._shown = identity
         return self._context
+
+
+def _address(service: Service) -> ServiceAddress:
+    if not service.url:
+        raise ExchangeError(
+            f"Service address not specified for '{service.id}'", "service_missing_url"
+        )
+    return ServiceAddress.parse(service.url)
 
 
 def _pinned(service: Service) -> tuple[bytes, ...] | None:
@@ -137,7 +181,7 @@ def _check_certificate(connection: HttpConnection, pinned: tuple[bytes, ...] | N
 
 
 def _request(
-    address: ServiceAddress, head: RestRequestHead, body: SpooledBody | None
+    address: ServiceAddress, head: RestRequestHead, body: Section | None
 ) -> OutboundRequest:
     target = address.target(head.service_path, head.query)
     if body is None or head.method not in METHODS_WITH_BODY:

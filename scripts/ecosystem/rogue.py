@@ -5,12 +5,14 @@ has that one reason.
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from node.body import SpooledBody
-from node.exchange.received import MESSAGE_PART, ReceivedMessage, receive
+from node.body import Section
+from node.exchange.attachments import MESSAGE_PART, AttachmentHead
+from node.exchange.received import ReceivedMessage, receive
 from node.exchange.sending import OutgoingMessage
 from node.exchange.signer import SignatureFiles, SignatureForm, sign_parts
 from node.messages import mediatype
@@ -110,7 +112,7 @@ class Rogue:
             reader = TransportReader(Direction.RESPONSE, envelope.content_type)
             spool = Spool(self.folder, _BODY, _BODY, 0)
             with await receive(answer.pieces(), reader, spool.body, _no_judgement) as received:
-                return received.fault
+                return None if received.fault is None else received.fault.fault
         finally:
             await connection.finish()
             connection.close()
@@ -131,10 +133,10 @@ class Rogue:
 
     def _http_request(self, request: SignedRequest) -> OutboundRequest:
         outgoing = OutgoingMessage(
-            head_type=mediatype.REST_REQUEST,
-            head=request.head.raw,
-            body=None,
-            kept=None,
+            head=AttachmentHead(mediatype.REST_REQUEST),
+            message=request.head.raw,
+            attachments=None,
+            store=None,
             sign=lambda _parts: request.files,
             log=_no_log,
             ocsp_responses=self.auth.ocsp_responses,
@@ -144,7 +146,7 @@ class Rogue:
         return OutboundRequest("POST", "/", host, headers, stream=outgoing.pieces())
 
 
-async def _no_log(_files: SignatureFiles, _body: SpooledBody | None) -> None:
+async def _no_log(_files: SignatureFiles, _bodies: Sequence[Section]) -> None:
     """A rogue keeps no proof of what it does."""
 
 

@@ -1,0 +1,70 @@
+"""A call by another node, whichever protocol its message is written in.
+
+`Provider` serves every call the same way; what the protocols differ in stands behind `PeerCall`.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from catalog.services import Service
+from node.exchange.account import Account
+from node.exchange.attachments import AttachmentHead, AttachmentStream
+from node.exchange.builtin import Call, RestAnswer, SoapAnswer
+from node.exchange.received import ReceivedMessage
+from node.exchange.request import Request
+from node.exchange.snapshot import Snapshot
+from node.messages.transport_reader import TransportLimits
+from node.network.information_system import InformationSystem
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is to be signed and sent back.
+
+    Attributes:
+        head: content type and other fields of the message part.
+        message: the REST head or the SOAP envelope, which names the request that it answers.
+        attachments: as they come; None when there are none.
+        original_content_type: what the system called its SOAP answer; None for REST.
+    """
+
+    head: AttachmentHead
+    message: bytes = field(repr=False)
+    attachments: AttachmentStream | None = field(repr=False)
+    original_content_type: str | None
+
+
+class PeerCall(Protocol):
+    """One call and the answer to it."""
+
+    rest: bool
+    limits: TransportLimits
+
+    @property
+    def request(self) -> Request:
+        """What is asked, once `read` has returned."""
+
+    def read(self, message: ReceivedMessage, account: Account) -> Request:
+        """Read the message part; raises MalformedMessage."""
+
+    def built_in(self, snapshot: Snapshot) -> Call:
+        """The call as services of the node itself see it."""
+
+    def decide(self, snapshot: Snapshot) -> Service:
+        """The service, if the client may call it; raises what `catalog.access.decide` raises."""
+
+    def covering_path(self, snapshot: Snapshot, service: Service) -> str | None:
+        """The path pattern of the endpoint that covers a REST call, for the monitoring record."""
+
+    def ask(
+        self,
+        systems: InformationSystem,
+        service: Service,
+        message: ReceivedMessage,
+        account: Account,
+    ) -> AbstractAsyncContextManager[Reply]:
+        """Call the system; the reply's attachments come from it while the context is open."""
+
+    def reply(self, answer: SoapAnswer | RestAnswer, message: ReceivedMessage) -> Reply:
+        """What a service of the node itself answered."""

@@ -1,0 +1,127 @@
+"""What is REST about serving another node's call.
+
+Source: messages.md 5.4, 8.1; transport.md 9; X-Road 7.8 ServerRestMessageProcessor.java.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from http import HTTPStatus
+
+from catalog.access import decide
+from catalog.paths import PathGlob, ServicePath
+from catalog.services import ANY_METHOD, BASE_ENDPOINT, Endpoint, Service
+from node.body import Section
+from node.exchange.account import Account, now_ms
+from node.exchange.attachments import AttachmentHead, rest_body
+from node.exchange.builtin import Call, RestAnswer, SoapAnswer
+from node.exchange.peer_call import Reply
+from node.exchange.received import ReceivedMessage
+from node.exchange.snapshot import Snapshot
+from node.messages import mediatype
+from node.messages.rest import RestRequestHead, RestResponseHead, request_hash
+from node.messages.transport_reader import REST_LIMITS
+from node.network.information_system import InformationSystem
+
+_HEAD = AttachmentHead(mediatype.REST_RESPONSE)
+
+
+class RestService:
+    """A REST call by another node."""
+
+    rest = True
+    limits = REST_LIMITS
+
+    def __init__(self) -> None:
+        self._head: RestRequestHead | None = None
+        self._path: ServicePath | None = None
+
+    @property
+    def request(self) -> RestRequestHead:
+        if self._head is None:
+            raise AssertionError("there is no head yet")
+        return self._head
+
+    def read(self, message: ReceivedMessage, account: Account) -> RestRequestHead:
+        head = self._head = RestRequestHead.parse(message.head)
+        self._path = head.normalised_path()
+        account.rest_method = head.method
+        return head
+
+    def built_in(self, snapshot: Snapshot) -> Call:
+        return Call(self.request, snapshot)
+
+    def decide(self, snapshot: Snapshot) -> Service:
+        head = self.request
+        return decide(
+            snapshot.services,
+            head.client,
+            head.service,
+            head.method,
+            self._judged_path,
+            lambda group: snapshot.conf.in_group(head.client, group, snapshot.at),
+        )
+
+    def covering_path(self, snapshot: Snapshot, service: Service) -> str | None:
+        known = {
+            Endpoint(rule.method, rule.glob.pattern) for rule in snapshot.services.rules(service.id)
+        }
+        known.update(service.endpoints)
+        known.discard(BASE_ENDPOINT)
+        found = [(one.path, one.method) for one in known if self._covered_by(one)]
+        return max(found)[0] if found else None
+
+    def _covered_by(self, endpoint: Endpoint) -> bool:
+        if endpoint.method.upper() not in (ANY_METHOD, self.request.method):
+            return False
+        glob = _glob(endpoint.path)
+        return any(glob.matches(reading) for reading in self._judged_path.readings)
+
+    @asynccontextmanager
+    async def ask(
+        self,
+        systems: InformationSystem,
+        service: Service,
+        message: ReceivedMessage,
+        account: Account,
+    ) -> AsyncIterator[Reply]:
+        head, body = self.request, _body_of(message)
+        account.request_out = now_ms()
+        async with systems.call(service, head, body) as answer:
+            account.response_in = now_ms()
+            account.status = answer.status
+            response = RestResponseHead.build(
+                answer.status, answer.reason, answer.headers, head, self._hash(message)
+            )
+            entity = rest_body(answer.pieces()) if answer.has_entity else None
+            yield Reply(_HEAD, response.raw, entity, None)
+
+    def reply(self, answer: SoapAnswer | RestAnswer, message: ReceivedMessage) -> Reply:
+        if not isinstance(answer, RestAnswer):
+            raise AssertionError("a REST call has a REST answer")
+        reason = HTTPStatus(answer.status).phrase
+        response = RestResponseHead.build(
+            answer.status, reason, answer.headers, self.request, self._hash(message)
+        )
+        return Reply(_HEAD, response.raw, rest_body(_whole(answer.body)), None)
+
+    def _hash(self, message: ReceivedMessage) -> bytes:
+        body = _body_of(message)
+        return request_hash(self.request.raw, None if body is None else body.digest)
+
+    @property
+    def _judged_path(self) -> ServicePath:
+        if self._path is None:
+            raise AssertionError("there is no head yet")
+        return self._path
+
+
+_glob = lru_cache(maxsize=1024)(PathGlob.parse)
+
+
+def _body_of(message: ReceivedMessage) -> Section | None:
+    return message.attachments[0].body if message.attachments else None
+
+
+async def _whole(data: bytes) -> AsyncIterator[bytes]:
+    yield data

@@ -1,0 +1,142 @@
+"""What is SOAP about a call by one of the institution's own systems.
+
+Source: messages.md 3; transport.md 5, 8; X-Road 7.8 ClientMessageProcessor.java.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+
+from aiohttp import web
+
+from node.body import Section
+from node.exchange.account import Account
+from node.exchange.attachments import AttachmentHead, AttachmentStream
+from node.exchange.faults import Failure, tell_soap_system
+from node.exchange.received import ReceivedMessage
+from node.exchange.request import SoapRequest
+from node.exchange.respond import request_pieces, respond
+from node.exchange.soap_content import soap_content
+from node.exchange.soap_stream import SoapStream
+from node.messages import mediatype
+from node.messages.envelope import (
+    Headers,
+    build_request_headers,
+    check_method,
+    check_soap_action,
+)
+from node.messages.exchange import check_soap_answers
+from node.messages.fault import Side
+from node.messages.soap import SoapFaultMessage, SoapMessage, parse_soap
+from node.messages.soap_reader import SoapLimits, SoapReader
+from node.messages.transport import SoapPart
+from node.messages.transport_reader import SOAP_LIMITS
+from trust.digests import sha512
+from trust.errors import ExchangeError, MalformedMessage
+
+
+class SoapCall:
+    """One SOAP request; its path, query and host say nothing."""
+
+    rest = False
+    without_identity = "Security server has no valid authentication certificate"
+    limits = SOAP_LIMITS
+
+    def __init__(self, request: web.BaseRequest, patience: timedelta) -> None:
+        self.side = Side.REQUESTER
+        self._http = request
+        self._patience = patience
+        self._content_type = request.headers.get("Content-Type")
+        self._soap_action = request.headers.get("SOAPAction", "")
+        self._stream: SoapStream | None = None
+        self._part: SoapPart | None = None
+        self._request: SoapRequest | None = None
+        self._response: SoapMessage | None = None
+
+    def check_method(self) -> None:
+        check_method(self._http.method)
+        self.side = Side.CONSUMER
+
+    async def read(self, instance: str, account: Account) -> SoapRequest:
+        if not self._content_type:
+            raise ExchangeError("Content type may not be null")
+        self.side = Side.REQUESTER
+        reader = SoapReader(self._content_type, SoapLimits(soap=self.limits.soap))
+        check_soap_action(self._soap_action)
+        self._stream = SoapStream(reader, request_pieces(self._http, self._patience))
+        part = await self._envelope(self._stream)
+        message = parse_soap(part.raw, part.content_type)
+        if isinstance(message, SoapFaultMessage):
+            raise ExchangeError(message.fault.text, message.fault.code)
+        self.side = Side.CONSUMER
+        self._part = part
+        self._request = SoapRequest(message, str(uuid.uuid4()))
+        return self._request
+
+    async def _envelope(self, stream: SoapStream) -> SoapPart:
+        """The consumer's own envelope: here its bytes enter, and nowhere else."""
+        try:
+            async with asyncio.timeout(self._patience.total_seconds()):
+                part = await stream.envelope()
+        except TimeoutError as error:
+            self.side = Side.CONSUMER
+            raise ExchangeError("Reading SOAP from request timed out") from error
+        if part is None:
+            raise MalformedMessage("Request does not contain SOAP message", "missing_soap")
+        return part
+
+    async def attachments(self) -> AttachmentStream | None:
+        stream = self._stream
+        return self._arriving(stream) if stream is not None and stream.packaged else None
+
+    async def _arriving(self, stream: SoapStream) -> AttachmentStream:
+        try:
+            async for piece in stream.attachments():
+                yield piece
+        except ExchangeError:
+            self.side = Side.REQUESTER  # what the system sent can't be read
+            raise
+
+    @property
+    def head(self) -> AttachmentHead:
+        if self._part is None:
+            raise AssertionError("the request has not been read yet")
+        return AttachmentHead(self._part.content_type, self._part.fields)
+
+    def envelope(self, content_type: str) -> Headers:
+        return build_request_headers(
+            content_type,
+            self._asked.request_id,
+            self._content_type or "",
+            soap_action=self._soap_action,
+        )
+
+    def read_answer(self, received: ReceivedMessage) -> None:
+        message = parse_soap(received.head, received.head_type.content_type)
+        if isinstance(message, SoapFaultMessage):
+            raise AssertionError("a fault is a part of its own kind")
+        self._response = message
+
+    def check_answers(self, bodies: Sequence[Section]) -> None:
+        if self._response is None:
+            raise AssertionError("the answer has not been read yet")
+        request = self._asked.message
+        check_soap_answers(request, self._response, sha512(request.raw))
+
+    async def tell(
+        self, received: ReceivedMessage, original_content_type: str | None, account: Account
+    ) -> web.StreamResponse:
+        content_type, length, pieces = soap_content(received, original_content_type)
+        if content_type != mediatype.SOAP:
+            content_type = mediatype.with_charset(content_type)
+        return await respond(self._http, 200, [("Content-Type", content_type)], pieces, length)
+
+    async def tell_failure(self, failure: Failure) -> web.StreamResponse:
+        return await tell_soap_system(self._http, failure)
+
+    @property
+    def _asked(self) -> SoapRequest:
+        if self._request is None:
+            raise AssertionError("the request has not been read yet")
+        return self._request

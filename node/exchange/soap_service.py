@@ -1,0 +1,177 @@
+"""What is SOAP about serving another node's call.
+
+The system gets the consumer's bytes, and its own come back with one element added: the hash of the
+request. A fault of the system is nobody's statement but the system's, and is passed on unsigned.
+
+Source: messages.md 3.7, 3.11, 8.1; transport.md 8, 11.1; X-Road 7.8 ServerMessageProcessor.java.
+"""
+
+import re
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+
+from catalog.access import decide
+from catalog.services import Service
+from node.exchange.account import Account, now_ms
+from node.exchange.attachments import AttachmentHead, AttachmentStream
+from node.exchange.builtin import AnswerPart, Call, RestAnswer, SoapAnswer
+from node.exchange.faults import ReceivedFault
+from node.exchange.peer_call import Reply
+from node.exchange.received import ReceivedMessage
+from node.exchange.request import SoapRequest
+from node.exchange.snapshot import Snapshot
+from node.exchange.soap_content import soap_content
+from node.exchange.soap_stream import SoapStream
+from node.messages import mediatype
+from node.messages.envelope import RequestEnvelope
+from node.messages.multipart import new_boundary
+from node.messages.soap import SoapFaultMessage, parse_soap
+from node.messages.soap_hash import insert_request_hash
+from node.messages.soap_reader import SoapLimits, SoapReader
+from node.messages.transport_reader import SOAP_LIMITS
+from node.network.information_system import InformationSystem, SystemAnswer
+from trust.digests import sha512
+from trust.errors import (
+    ExchangeError,
+    LoggingFailed,
+    MalformedMessage,
+    NetworkFailure,
+    PeerFault,
+)
+
+_GROUP = "service_failed"
+_OF_THE_ADDRESS = ("service_missing_url", "service_malformed_url")  # our own configuration
+_ANSWERED = (200, 500)
+_PACKAGE_PREFIX = "xroad"  # collectors look for boundaries that begin so
+_PLAIN_ID = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class SoapService:
+    """A SOAP call by another node."""
+
+    rest = False
+    limits = SOAP_LIMITS
+
+    def __init__(self, envelope: RequestEnvelope) -> None:
+        self._envelope = envelope
+        self._request: SoapRequest | None = None
+
+    @property
+    def request(self) -> SoapRequest:
+        if self._request is None:
+            raise AssertionError("there is no envelope yet")
+        return self._request
+
+    def read(self, message: ReceivedMessage, account: Account) -> SoapRequest:
+        found = parse_soap(message.head, message.head_type.content_type)
+        if isinstance(found, SoapFaultMessage):
+            raise AssertionError("a fault is a part of its own kind")
+        self._request = SoapRequest(found, _exchange_id(self._envelope.request_id))
+        return self._request
+
+    def built_in(self, snapshot: Snapshot) -> Call:
+        return Call(self.request.message, snapshot)
+
+    def decide(self, snapshot: Snapshot) -> Service:
+        request = self.request
+        return decide(
+            snapshot.services,
+            request.client,
+            request.service,
+            None,
+            None,
+            lambda group: snapshot.conf.in_group(request.client, group, snapshot.at),
+        )
+
+    def covering_path(self, snapshot: Snapshot, service: Service) -> str | None:
+        return None
+
+    @asynccontextmanager
+    async def ask(
+        self,
+        systems: InformationSystem,
+        service: Service,
+        message: ReceivedMessage,
+        account: Account,
+    ) -> AsyncIterator[Reply]:
+        async with AsyncExitStack() as stack:
+            with _service_failed():
+                original = self._envelope.original_content_type
+                content_type, _, pieces = soap_content(message, original)
+                account.request_out = now_ms()
+                answer = await stack.enter_async_context(
+                    systems.call_soap(service, content_type, self._envelope.soap_action, pieces)
+                )
+                account.response_in = now_ms()
+                account.status = answer.status
+                reply = await self._read_reply(answer)
+            yield reply
+
+    async def _read_reply(self, answer: SystemAnswer) -> Reply:
+        """The system's answer up to its attachments; its fault is raised as it came."""
+        if answer.status not in _ANSWERED:
+            raise NetworkFailure(
+                f"Server responded with error {answer.status}: {answer.reason:.100}", "http_error"
+            )
+        content_type = answer.content_type
+        if not content_type or not content_type.isprintable():
+            raise MalformedMessage(
+                "Could not get content type from response", "invalid_content_type"
+            )
+        reader = SoapReader(content_type, SoapLimits(soap=self.limits.soap))
+        stream = SoapStream(reader, answer.pieces())
+        part = await stream.envelope()
+        if part is None:
+            raise MalformedMessage("No response message received from service", "invalid_message")
+        found = parse_soap(part.raw, part.content_type)
+        if isinstance(found, SoapFaultMessage):
+            raise ReceivedFault(found.fault, found.raw)
+        hashed = insert_request_hash(found.raw, found.charset, sha512(self.request.raw))
+        attachments = _arriving(stream) if stream.packaged else None
+        head = AttachmentHead(part.content_type, part.fields)
+        return Reply(head, hashed, attachments, content_type)
+
+    def reply(self, answer: SoapAnswer | RestAnswer, message: ReceivedMessage) -> Reply:
+        if not isinstance(answer, SoapAnswer):
+            raise AssertionError("a SOAP call has a SOAP answer")
+        hashed = insert_request_hash(answer.envelope, "utf-8", sha512(self.request.raw))
+        head = AttachmentHead(mediatype.SOAP)
+        if not answer.attachments:
+            return Reply(head, hashed, None, mediatype.SOAP)
+        boundary = new_boundary(_PACKAGE_PREFIX)
+        content_type = f'multipart/related; type="text/xml"; charset=UTF-8; boundary={boundary}'
+        return Reply(head, hashed, _own_attachments(answer.attachments), content_type)
+
+
+@contextmanager
+def _service_failed() -> Iterator[None]:
+    """What goes wrong with the system is told in a group of its own."""
+    try:
+        yield
+    except (LoggingFailed, PeerFault):
+        raise
+    except ExchangeError as error:
+        if error.code in _OF_THE_ADDRESS:
+            raise
+        raise error.within(_GROUP) from error.__cause__
+
+
+async def _arriving(stream: SoapStream) -> AttachmentStream:
+    with _service_failed():
+        async for piece in stream.attachments():
+            yield piece
+
+
+async def _own_attachments(parts: tuple[AnswerPart, ...]) -> AttachmentStream:
+    for part in parts:
+        yield AttachmentHead(part.content_type, part.fields)
+        yield part.data
+
+
+def _exchange_id(sent: str) -> str:
+    """The consumer's id of the exchange; one of ours when it has none that can be logged.
+
+    In SOAP nothing covers this header, and nothing is believed for it.
+    """
+    return sent if _PLAIN_ID.fullmatch(sent) else str(uuid.uuid4())
