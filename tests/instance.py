@@ -142,6 +142,7 @@ class Instance:
     key_type: KeyType = "p256"
     valid_for: timedelta = timedelta(minutes=10)
     intermediate: bool = False  # whether the CA issues from one below the root
+    name: str = NAME
     members: list[NodeUnderTest] = field(default_factory=list)
     groups: dict[str, frozenset[ClientId]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
@@ -153,7 +154,7 @@ class Instance:
             self.folder / "ca", utc_now(), intermediate=self.intermediate
         )
         self.ca_url = await self._stack.enter_async_context(running(self.authority))
-        self.pki = Pki(utc_now(), NAME)
+        self.pki = Pki(utc_now(), self.name)
         self.signer: Identity = self.pki.certify("conf", "ca", issuer=None, label="conf")
         self.ports = free_ports("0.0.0.0")
         runner = web.ServerRunner(web.Server(self._serve, access_log=None))
@@ -241,13 +242,13 @@ class Instance:
     def _anchor(self) -> Anchor:
         certificate = self.signer.certificate.public_bytes(Encoding.DER)
         source = AnchorSource(f"http://{self.registry}/internalconf", (certificate,))
-        return Anchor(NAME, (source,), utc_now())
+        return Anchor(self.name, (source,), utc_now())
 
     def conf(self) -> GlobalConf:
         """What the nodes are to believe now."""
         until = utc_now() + self.valid_for
         own = InstanceConf(self._shared(), self._private(), until)
-        return GlobalConf(NAME, {NAME: own})
+        return GlobalConf(self.name, {self.name: own})
 
     def _shared(self) -> SharedParameters:
         certificate = self.signer.certificate.public_bytes(Encoding.DER)
@@ -264,7 +265,7 @@ class Instance:
                 if one.subsystem_code and one.subsystem_code not in codes:
                     codes.append(one.subsystem_code)
         return SharedParameters(
-            instance=NAME,
+            instance=self.name,
             version=6,
             sources=(ConfigurationSource(self.registry, (certificate,), ()),),
             approved_cas=(ApprovedCa("Test CA", False, top, below, profiles.BASIC),),
@@ -274,7 +275,7 @@ class Instance:
             members=tuple(_member(one, codes) for one, codes in clients.items()),
             servers=tuple(member.entry for member in self.members),
             groups=tuple(
-                GlobalGroup(GlobalGroupId(NAME, code), code, members)
+                GlobalGroup(GlobalGroupId(self.name, code), code, members)
                 for code, members in self.groups.items()
             ),
             member_classes={"GOV": "Government", "MUN": "Municipalities"},
@@ -283,11 +284,11 @@ class Instance:
 
     def _private(self) -> PrivateParameters:
         return PrivateParameters(
-            instance=NAME,
+            instance=self.name,
             federation_anchors=(),
             registration_url="https://registry.example.test:4001/managementservice/",
             registration_certificate=None,
-            management_provider=ClientId(NAME, "GOV", "1000", "MANAGEMENT"),
+            management_provider=ClientId(self.name, "GOV", "1000", "MANAGEMENT"),
             time_stamping_interval_seconds=60,
         )
 
@@ -302,7 +303,7 @@ class Instance:
             ),
         }  # fmt: skip
         entries = tuple(
-            DirectoryEntry(name, NAME, f"{place}/{file}", digest(SHA512_URI, raw))
+            DirectoryEntry(name, self.name, f"{place}/{file}", digest(SHA512_URI, raw))
             for name, (file, raw) in parts.items()
         )
         directory = Directory(
