@@ -1,0 +1,145 @@
+"""Send an envelope and read the answer: bounded in bytes and time, no redirects, no cookies."""
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+from yarl import URL
+
+from adapters.operations import SourceTimeout, SourceUnavailable
+from adapters.soap.settings import CallingSettings, ServiceTlsSettings
+from trust.errors import ConfigurationError, ConfigurationProblem
+from trust.secrets import read_secret
+
+_PROBE = aiohttp.ClientTimeout(total=3)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What came back, whatever its status."""
+
+    status: int
+    content_type: str
+    body: bytes = field(repr=False)
+
+
+class HttpCaller:
+    """The connections to one service; its address is fixed."""
+
+    def __init__(self, address: str, settings: CallingSettings) -> None:
+        """Read certificates and keys; ConfigurationError when one can't be used."""
+        self._url = URL(address, encoded=True)
+        self._settings = settings
+        context = _tls_context(settings.tls) if self._url.scheme == "https" else None
+        self._ssl: ssl.SSLContext | bool = True if context is None else context
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, envelope: bytes, headers: dict[str, str]) -> HttpAnswer:
+        """Send an envelope; raises SourceTimeout or SourceUnavailable."""
+        try:
+            async with self._open().post(
+                self._url,
+                data=envelope,
+                headers=headers,
+                allow_redirects=False,
+                ssl=self._ssl,
+            ) as response:
+                return await self._read(response)
+        except TimeoutError as error:
+            raise SourceTimeout("the service did not answer in time") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise SourceUnavailable(f"the service: {_kind(error)}") from error
+
+    async def _read(self, response: aiohttp.ClientResponse) -> HttpAnswer:
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise SourceUnavailable("the service: a compressed answer, which was not asked for")
+        most = int(self._settings.max_answer)
+        if (response.content_length or 0) > most:
+            raise self._too_long()
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > most:
+                raise self._too_long()
+        content_type = response.headers.get("Content-Type", "")
+        return HttpAnswer(response.status, content_type, bytes(body))
+
+    def _too_long(self) -> SourceUnavailable:
+        limit = self._settings.max_answer
+        return SourceUnavailable(f"the service: an answer longer than max_answer ({limit})")
+
+    async def problem(self) -> str | None:
+        """Whether the service's port takes a connection; nothing is asked."""
+        try:
+            async with self._open().get(
+                self._url.origin(), allow_redirects=False, ssl=self._ssl, timeout=_PROBE
+            ) as response:
+                response.close()
+        except TimeoutError:
+            return "the service does not answer"
+        except aiohttp.ClientConnectorError as error:
+            return f"the service: {_kind(error)}"
+        except (aiohttp.ClientError, OSError, ValueError):
+            return None  # it answers, if not as a web server would
+        return None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._settings.connections),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=self._settings.timeout.total_seconds()),
+                headers={"User-Agent": "sacbe-adapter", "Accept-Encoding": "identity"},
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+
+def _kind(error: BaseException) -> str:
+    """What kind of error it is; the texts of errors hold addresses."""
+    cause = error.__cause__ or getattr(error, "os_error", None)
+    return type(error).__name__ + (f" ({type(cause).__name__})" if cause is not None else "")
+
+
+def _tls_context(tls: ServiceTlsSettings) -> ssl.SSLContext:
+    if tls.pinned:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        _trust(context, tls.pinned)
+    elif tls.authorities:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        _trust(context, tls.authorities)
+    else:
+        context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if tls.certificate is not None and tls.key is not None:
+        read_secret(tls.key)  # not open to every user
+        try:
+            context.load_cert_chain(tls.certificate, tls.key, password=_no_password)
+        except (OSError, ssl.SSLError) as error:
+            raise _unfit(tls.certificate, "a certificate and an unencrypted key") from error
+    return context
+
+
+def _no_password() -> bytes:
+    return b""  # else OpenSSL asks on the terminal
+
+
+def _trust(context: ssl.SSLContext, paths: tuple[Path, ...]) -> None:
+    for path in paths:
+        try:
+            context.load_verify_locations(path)
+        except (OSError, ssl.SSLError) as error:
+            raise _unfit(path, "certificates, PEM") from error
+
+
+def _unfit(path: Path, expected: str) -> ConfigurationError:
+    return ConfigurationError([ConfigurationProblem(str(path), 0, "an unfit file", expected)])

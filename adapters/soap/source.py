@@ -1,0 +1,142 @@
+"""A SOAP service as a source: operations of its WSDL, asked one envelope at a time."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from lxml import etree
+
+from adapters.operations import Caller, Operation, SourceUnavailable, UpstreamRefused
+from adapters.soap.calling import HttpAnswer, HttpCaller
+from adapters.soap.description import Description, SoapOperation
+from adapters.soap.envelope import (
+    Answer,
+    SoapFault,
+    envelope_bytes,
+    fill_body,
+    new_envelope,
+    open_answer,
+    read_body,
+    request_headers,
+)
+from adapters.soap.offering import Offer, given_value, with_attachments
+from adapters.soap.security import Security
+from adapters.soap.settings import CallingSettings
+from trust.errors import ExchangeError
+
+_LARGE = 64 * 1024  # bytes of an answer that is read beside the loop
+_NO_CONTENT = (202, 204)
+
+
+class Manner(Protocol):
+    """What differs between ways to speak SOAP: the headers, and what a fault means."""
+
+    def dress(self, envelope: etree._Element, operation: SoapOperation, caller: Caller) -> None:
+        """Put headers into an envelope whose body is complete; raises BadParameter."""
+
+    def check(self, answer: Answer, request: bytes) -> None:
+        """Judge whether an answer that is no fault fits its request; raises ExchangeError."""
+
+    def refusal(self, fault: SoapFault) -> UpstreamRefused:
+        """What a fault means for the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainManner:
+    """A SOAP service as anywhere: WS-Security at the most."""
+
+    security: Security
+    fault_texts: bool = True
+
+    def dress(self, envelope: etree._Element, operation: SoapOperation, caller: Caller) -> None:
+        self.security.apply(envelope, datetime.now(UTC))
+
+    def check(self, answer: Answer, request: bytes) -> None:
+        """Nothing ties an answer to its request but the connection."""
+
+    def refusal(self, fault: SoapFault) -> UpstreamRefused:
+        """400 where the service says that the request is at fault, else 502."""
+        text = fault.text if self.fault_texts else ""
+        status = 400 if fault.sender else 502
+        return UpstreamRefused(status, text or "the service refused", fault.code)
+
+
+class SoapSource:
+    """One port of a service."""
+
+    def __init__(
+        self,
+        description: Description,
+        offered: Offer,
+        caller: HttpCaller,
+        manner: Manner,
+        settings: CallingSettings,
+    ) -> None:
+        self._soap = {operation.name: operation for operation in description.operations}
+        self._soap12 = description.soap12
+        self._offered = offered
+        self._caller = caller
+        self._manner = manner
+        self._attachments = settings.attachments
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        return self._offered.operations
+
+    async def run(
+        self, operation: Operation, values: Mapping[str, object], caller: Caller
+    ) -> object:
+        """Ask the service; see Source.run."""
+        soap = self._soap[operation.name]
+        envelope = new_envelope(soap12=self._soap12)
+        fill_body(envelope, soap.request, given_value(soap.request, values))
+        self._manner.dress(envelope, soap, caller)
+        request = envelope_bytes(envelope)
+        headers = request_headers(soap.action, soap12=self._soap12)
+        answer = await self._caller.post(request, headers)
+        if len(answer.body) > _LARGE:
+            return await asyncio.to_thread(self._read, soap, request, answer)
+        return self._read(soap, request, answer)
+
+    def _read(self, soap: SoapOperation, request: bytes, answer: HttpAnswer) -> object:
+        """What an answer says; raises SourceUnavailable or UpstreamRefused."""
+        if soap.answer is None and not answer.body and answer.status in (200, *_NO_CONTENT):
+            return with_attachments(None, {}, ()) if self._attachments else {}
+        if answer.status not in (200, 500) and not _is_xml(answer.content_type):
+            raise SourceUnavailable(f"the service: HTTP status {answer.status}")
+        try:
+            opened = open_answer(answer.body, answer.content_type)
+            if isinstance(opened, SoapFault):
+                raise self._manner.refusal(opened)
+            if answer.status != 200:
+                raise SourceUnavailable(f"the service: HTTP status {answer.status} and no fault")
+            self._manner.check(opened, request)
+            value = read_body(opened, soap.answer, any_name=soap.any_answer_name)
+        except ExchangeError as error:
+            raise SourceUnavailable(f"the service, {soap.name}: {error.text}") from error
+        if self._attachments:
+            return with_attachments(soap.answer, value, opened.attachments)
+        if opened.attachments:
+            raise SourceUnavailable(
+                f"the service, {soap.name}: an answer with attachments, which are not asked for "
+                "(calling.attachments)"
+            )
+        return value
+
+    async def problem(self) -> str | None:
+        return await self._caller.problem()
+
+    async def check(self) -> Sequence[str]:
+        """What of the WSDL is not offered; nothing is called, for calls may have effects."""
+        found = [f"operation '{name}' is not offered: {why}" for name, why in self._offered.refused]
+        problem = await self.problem()
+        return found if problem is None else [*found, problem]
+
+    async def close(self) -> None:
+        await self._caller.close()
+
+
+def _is_xml(content_type: str) -> bool:
+    return "xml" in content_type.lower() or content_type.lower().startswith("multipart/related")
