@@ -19,7 +19,13 @@ def facts_of(clients: Iterable[HostedClient]) -> dict[str, str]:
     facts: dict[str, str] = {}
     for client in clients:
         name = client.id.colons
-        facts[f"client {name}"] = f"{client.status}, {client.connection}"
+        facts[f"client {name}"] = ", ".join(
+            (
+                client.status,
+                client.connection,
+                *(f"repairs {one}" for one in sorted(client.repairs)),
+            )
+        )
         for certificate in client.certificates:
             facts[f"client {name} certificate {hashlib.sha256(certificate).hexdigest()}"] = ""
         for group in client.local_groups:
@@ -37,6 +43,12 @@ def _service_facts(service: Service) -> Iterator[tuple[str, str]]:
     said = [service.type.value, service.url or "no address", format_duration(service.timeout)]
     if not service.verify_tls:
         said.append("TLS certificate not verified")
+    if service.description_url:
+        said.append(f"described by {service.description_url}")
+    if service.title:
+        said.append(f"title {service.title}")
+    if service.repair_headers:
+        said.append("headers repaired")
     if service.notice is not None:
         said.append(f"disabled: {service.notice}")
     yield name, ", ".join(said)

@@ -19,6 +19,7 @@ from catalog.services import (
     Endpoint,
     HostedClient,
     LocalGroup,
+    Repair,
     Service,
     ServiceType,
     Subject,
@@ -31,6 +32,7 @@ from trust.settings import Bounds, Matching, SettingProblem, required, setting
 
 Place = tuple[str | int, ...]
 Code = Annotated[str, Matching(r"(?=.*\S).{1,255}", "of 1 to 255 characters")]
+Title = Annotated[str, Matching(r"[^\x00-\x1f\x7f]{0,1000}", "of at most 1000 characters")]
 Timeout = Annotated[timedelta, Bounds(timedelta(seconds=1), timedelta(days=1))]
 EndpointText = Annotated[
     str,
@@ -64,6 +66,15 @@ class ServiceDeclaration:
     )
     endpoints: tuple[EndpointText, ...] = setting(
         (), "known parts: method and path pattern", example=["GET /persons/*"]
+    )
+    title: Title = setting("", "name for people", example="Persons by national id")
+    description: str = setting(
+        "",
+        "where its OpenAPI description or WSDL is",
+        example="http://127.0.0.1:9000/openapi.json",
+    )
+    repair_headers: bool = setting(
+        False, "complete the header of its SOAP answers with what they lack of the request's"
     )
 
 
@@ -100,6 +111,9 @@ class ClientDeclaration:
     )
     certificate_files: tuple[Path, ...] = setting(
         (), "TLS certificates of its information systems", example=["system.pem"]
+    )
+    repairs: tuple[Repair, ...] = setting(
+        (), "what to add to its SOAP calls; see docs/metadata.md", example=["soap-action"]
     )
     local_groups: tuple[LocalGroupDeclaration, ...] = setting((), "groups for its access rights")
     services: tuple[ServiceDeclaration, ...] = setting((), "what it offers")
@@ -182,6 +196,7 @@ class _Reader:
                 for group in client.local_groups
             ),
             rights=tuple(right for access in client.access for right in _rights(access)),
+            repairs=frozenset(client.repairs),
         )
 
     def _certificate(self, path: Path, place: Place) -> bytes:
@@ -210,6 +225,9 @@ def _service(
         certificates=certificates,
         notice=service.disabled,
         endpoints=tuple(_endpoint(text) for text in service.endpoints),
+        description_url=service.description,
+        title=service.title,
+        repair_headers=service.repair_headers,
     )
 
 

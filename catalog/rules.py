@@ -52,10 +52,36 @@ def _service(service: Service, place: Place) -> Problems:
     if version is not None and not version.strip():
         yield SettingProblem((*place, "version"), f"'{version}'", "a version, or no such key")
     yield from _url(service, place)
+    yield from _description(service, place)
+    if service.repair_headers and service.type is not ServiceType.WSDL:
+        yield SettingProblem(
+            (*place, "repair_headers"), "true", "false: only SOAP messages have such headers"
+        )
     if service.endpoints and service.type is ServiceType.WSDL:
         yield SettingProblem(
             (*place, "endpoints"), "endpoints", "none: a SOAP service is called as a whole"
         )
+
+
+def _description(service: Service, place: Place) -> Problems:
+    url = service.description_url
+    if not url:
+        return
+    here = (*place, "description")
+    if service.type is ServiceType.REST:
+        yield SettingProblem(here, f"'{url}'", 'type = "OPENAPI" or "WSDL", or no description')
+    parts = _split(url)
+    if parts is None or any(mark in url for mark in "# \\") or "@" in parts.netloc:
+        yield SettingProblem(
+            here, f"'{url}'", "an address that begins with http or https, without user or fragment"
+        )
+    elif parts.scheme == "https" and service.verify_tls and not service.certificates:
+        yield SettingProblem(here, f"'{url}' and a client without certificates", _CERTIFICATE)
+
+
+_CERTIFICATE = (
+    "certificate_files of the client with that system's certificate, or verify_tls = false"
+)
 
 
 def _url(service: Service, place: Place) -> Problems:
@@ -73,7 +99,7 @@ def _url(service: Service, place: Place) -> Problems:
         yield SettingProblem(
             here,
             f"'{service.url}' and a client without certificates",
-            "certificate_files of the client with that system's certificate, or verify_tls = false",
+            _CERTIFICATE,
         )
 
 

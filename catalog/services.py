@@ -70,6 +70,28 @@ BASE_ENDPOINT = Endpoint()  # the whole service
 
 
 @dataclass(frozen=True, slots=True)
+class DescriptionSource:
+    """Where a description is had: one download for all services of a client that share it.
+
+    Attributes:
+        verify_tls: as the service has it, so that no service gets what came over a connection that
+            it would not trust.
+    """
+
+    client: ClientId
+    type: ServiceType
+    url: str
+    verify_tls: bool
+
+
+class Repair(StrEnum):
+    """What a node may add to the SOAP calls of a client whose software lacks it."""
+
+    SOAP_ACTION = "soap-action"  # an empty SOAPAction becomes the service code
+    XML_DECLARATION = "xml-declaration"  # the declaration before an envelope goes
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """A service as one of this node's clients offers it.
 
@@ -80,7 +102,10 @@ class Service:
         verify_tls: for `https`, whether its certificate must be one of `certificates`.
         certificates: DER, those of the providing client.
         notice: why it is disabled; None while it is not.
-        endpoints: the parts that are known, beside those that rights name.
+        endpoints: the parts that are declared, beside those of the description and of rights.
+        description_url: where its OpenAPI description or WSDL is; empty when there is none.
+        title: a name for people.
+        repair_headers: whether the header of a SOAP answer is completed from the request.
     """
 
     id: ServiceId
@@ -91,6 +116,15 @@ class Service:
     certificates: tuple[bytes, ...] = field(default=(), repr=False)
     notice: str | None = None
     endpoints: tuple[Endpoint, ...] = ()
+    description_url: str = ""
+    title: str = ""
+    repair_headers: bool = False
+
+    @property
+    def description(self) -> DescriptionSource | None:
+        if not self.description_url:
+            return None
+        return DescriptionSource(self.id.provider, self.type, self.description_url, self.verify_tls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +155,7 @@ class HostedClient:
     Attributes:
         certificates: DER of its information system's certificates: who may call as this client,
             and whom its services are behind.
+        repairs: what is added to its SOAP calls.
     """
 
     id: ClientId
@@ -130,6 +165,7 @@ class HostedClient:
     services: tuple[Service, ...] = ()
     local_groups: tuple[LocalGroup, ...] = ()
     rights: tuple[AccessRight, ...] = ()
+    repairs: frozenset[Repair] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +190,12 @@ class ServerConf:
 
     Attributes:
         version: grows with every change in the database.
+        described: the endpoints that descriptions were found to have.
     """
 
     clients: tuple[HostedClient, ...] = ()
     version: int = 0
+    described: Mapping[DescriptionSource, tuple[Endpoint, ...]] = field(default_factory=dict)
 
     @cached_property
     def _clients(self) -> Mapping[ClientId, HostedClient]:
@@ -201,6 +239,18 @@ class ServerConf:
     def service(self, service: ServiceId) -> Service | None:
         """A service of a registered client, by code and version."""
         return self._services.get(service) if self.hosts(service.provider) else None
+
+    def endpoints(self, service: Service) -> tuple[Endpoint, ...]:
+        """The known parts of a service: declared, described, or named by a right."""
+        described: tuple[Endpoint, ...] = ()
+        if (source := service.description) is not None:
+            described = self.described.get(source, ())
+        named = (Endpoint(rule.method, rule.glob.pattern) for rule in self.rules(service.id))
+        return tuple(
+            endpoint
+            for endpoint in dict.fromkeys((*service.endpoints, *described, *named))
+            if endpoint != BASE_ENDPOINT
+        )
 
     def rules(self, service: ServiceId) -> tuple[Rule, ...]:
         """The rights to a service; its version does not count."""

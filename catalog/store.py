@@ -14,9 +14,11 @@ from catalog.services import (
     AccessRight,
     ClientStatus,
     ConnectionType,
+    DescriptionSource,
     Endpoint,
     HostedClient,
     LocalGroup,
+    Repair,
     ServerConf,
     Service,
     ServiceType,
@@ -134,7 +136,15 @@ async def _load(connection: PooledConnection) -> ServerConf:
     rows = {
         name: _by(_KEYS[name], await connection.fetch(query)) for name, query in _QUERIES.items()
     }
-    return ServerConf(tuple(_client(row, rows) for row in clients), version)
+    described = await connection.fetch(
+        "SELECT instance, member_class, member_code, subsystem_code, type, url, verify_tls,"
+        " endpoints FROM description JOIN hosted_client ON hosted_client.id = client_id"
+    )
+    return ServerConf(
+        tuple(_client(row, rows) for row in clients),
+        version,
+        {_source(row): tuple(map(_endpoint, row["endpoints"])) for row in described},
+    )
 
 
 def _by(key: str, rows: Iterable[Row]) -> _Rows:
@@ -148,6 +158,17 @@ def _client_id(row: Row) -> ClientId:
     return ClientId(
         row["instance"], row["member_class"], row["member_code"], row["subsystem_code"] or None
     )
+
+
+def _source(row: Row) -> DescriptionSource:
+    return DescriptionSource(
+        _client_id(row), ServiceType(row["type"]), row["url"], row["verify_tls"]
+    )
+
+
+def _endpoint(text: str) -> Endpoint:
+    method, _, path = text.partition(" ")
+    return Endpoint(method, path)
 
 
 def _client(row: Row, rows: Mapping[str, _Rows]) -> HostedClient:
@@ -174,6 +195,7 @@ def _client(row: Row, rows: Mapping[str, _Rows]) -> HostedClient:
             AccessRight(_subject(item), item["code"], Endpoint(item["method"], item["path"]))
             for item in rows["rights"].get(number, ())
         ),
+        repairs=frozenset(Repair(name) for name in row["repairs"]),
     )
 
 
@@ -189,6 +211,9 @@ def _service(
         certificates=certificates,
         notice=row["notice"],
         endpoints=tuple(Endpoint(item["method"], item["path"]) for item in endpoints),
+        description_url=row["description_url"],
+        title=row["title"],
+        repair_headers=row["repair_headers"],
     )
 
 

@@ -19,14 +19,16 @@ async def write_client(connection: PooledConnection, client: HostedClient) -> No
     """Make the database hold exactly this of the client; call it in a transaction."""
     number = await connection.fetchval(
         "INSERT INTO hosted_client"
-        " (instance, member_class, member_code, subsystem_code, status, connection)"
-        " VALUES ($1, $2, $3, $4, $5, $6)"
+        " (instance, member_class, member_code, subsystem_code, status, connection, repairs)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7)"
         " ON CONFLICT (instance, member_class, member_code, subsystem_code)"
-        " DO UPDATE SET status = excluded.status, connection = excluded.connection"
+        " DO UPDATE SET status = excluded.status, connection = excluded.connection,"
+        " repairs = excluded.repairs"
         " RETURNING id",
         *client_columns(client.id),
         client.status.value,
         client.connection.value,
+        sorted(client.repairs),
     )
     await _write_certificates(connection, number, client)
     await _write_groups(connection, number, client.local_groups)
@@ -104,11 +106,14 @@ async def _write_services(
     for position, service in enumerate(services):
         service_number = await connection.fetchval(
             "INSERT INTO service"
-            " (code_id, version, type, url, timeout, verify_tls, notice, position)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+            " (code_id, version, type, url, timeout, verify_tls, notice, position,"
+            " description_url, title, repair_headers)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
             " ON CONFLICT (code_id, version) DO UPDATE SET type = excluded.type,"
             " url = excluded.url, timeout = excluded.timeout, verify_tls = excluded.verify_tls,"
-            " notice = excluded.notice, position = excluded.position"
+            " notice = excluded.notice, position = excluded.position,"
+            " description_url = excluded.description_url, title = excluded.title,"
+            " repair_headers = excluded.repair_headers"
             " RETURNING id",
             codes[service.id.service_code],
             service.id.service_version or "",
@@ -118,6 +123,9 @@ async def _write_services(
             service.verify_tls,
             service.notice,
             position,
+            service.description_url,
+            service.title,
+            service.repair_headers,
         )
         await connection.execute(
             "DELETE FROM described_endpoint WHERE service_id = $1", service_number

@@ -1,0 +1,126 @@
+"""Descriptions as they were last downloaded, in the node's database."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from catalog.services import DescriptionSource, Endpoint
+from catalog.store_rows import client_columns
+from trust.database import DATABASE_ERRORS, Pool, describe
+from trust.errors import StorageError
+
+_HERE = (
+    "client_id = (SELECT id FROM hosted_client WHERE instance = $1 AND member_class = $2"
+    " AND member_code = $3 AND subsystem_code = $4) AND type = $5 AND url = $6 AND verify_tls = $7"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDescription:
+    """One download.
+
+    Attributes:
+        content: as it came.
+        content_types: every Content-Type header of the answer.
+        endpoints: empty for a WSDL.
+        fetched_at: when the system gave it last.
+    """
+
+    content: bytes = field(repr=False)
+    content_types: tuple[str, ...]
+    endpoints: tuple[Endpoint, ...]
+    warnings: tuple[str, ...]
+    fetched_at: datetime
+
+
+class DescriptionStore:
+    """The table `description`; everything raises StorageError."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def keep(self, source: DescriptionSource, found: KeptDescription) -> None:
+        """Put a download in the place of the one before; running nodes notice new endpoints.
+
+        Nothing happens when the client is not hosted any more.
+        """
+        endpoints = [str(endpoint) for endpoint in found.endpoints]
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                # the lock of whoever replaces the services: first here, as there
+                await connection.execute("SELECT version FROM server_conf FOR UPDATE")
+                before = await connection.fetchval(
+                    f"SELECT endpoints FROM description WHERE {_HERE}",  # noqa: S608 - constant
+                    *_key(source),
+                )
+                await connection.execute(
+                    "INSERT INTO description (client_id, type, url, verify_tls, content,"
+                    " content_types, endpoints, warnings, fetched_at)"
+                    " SELECT id, $5, $6, $7, $8, $9, $10, $11, $12 FROM hosted_client"
+                    " WHERE instance = $1 AND member_class = $2 AND member_code = $3"
+                    " AND subsystem_code = $4"
+                    " ON CONFLICT (client_id, type, url, verify_tls) DO UPDATE SET"
+                    " content = excluded.content, content_types = excluded.content_types,"
+                    " endpoints = excluded.endpoints, warnings = excluded.warnings,"
+                    " fetched_at = excluded.fetched_at",
+                    *_key(source),
+                    found.content,
+                    list(found.content_types),
+                    endpoints,
+                    list(found.warnings),
+                    found.fetched_at,
+                )
+                if (before or []) != endpoints:
+                    await connection.execute("UPDATE server_conf SET version = version + 1")
+        except DATABASE_ERRORS as error:
+            raise _unusable(error) from error
+
+    async def touch(self, source: DescriptionSource, at: datetime) -> None:
+        """Note that the system gave the same again."""
+        try:
+            await self._pool.execute(
+                f"UPDATE description SET fetched_at = $8 WHERE {_HERE}",  # noqa: S608 - constant
+                *_key(source),
+                at,
+            )
+        except DATABASE_ERRORS as error:
+            raise _unusable(error) from error
+
+    async def load(self, source: DescriptionSource) -> KeptDescription | None:
+        """What was downloaded last, if anything was."""
+        try:
+            row = await self._pool.fetchrow(
+                f"SELECT * FROM description WHERE {_HERE}",  # noqa: S608 - constant
+                *_key(source),
+            )
+        except DATABASE_ERRORS as error:
+            raise _unusable(error) from error
+        if row is None:
+            return None
+        return KeptDescription(
+            row["content"],
+            tuple(row["content_types"]),
+            tuple(Endpoint(*text.split(" ", 1)) for text in row["endpoints"]),
+            tuple(row["warnings"]),
+            row["fetched_at"],
+        )
+
+    async def forget_unused(self) -> None:
+        """Drop what no service names any more."""
+        try:
+            await self._pool.execute(
+                "DELETE FROM description WHERE NOT EXISTS (SELECT FROM service"
+                " JOIN service_code ON service_code.id = code_id"
+                " WHERE service_code.client_id = description.client_id"
+                " AND service.type = description.type AND description_url = description.url"
+                " AND service.verify_tls = description.verify_tls)"
+            )
+        except DATABASE_ERRORS as error:
+            raise _unusable(error) from error
+
+
+def _key(source: DescriptionSource) -> tuple[str | bool, ...]:
+    return (*client_columns(source.client), source.type.value, source.url, source.verify_tls)
+
+
+def _unusable(error: BaseException) -> StorageError:
+    return StorageError(f"The descriptions of services can't be kept: {describe(error)}")
