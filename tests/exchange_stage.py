@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -100,7 +100,7 @@ async def proven(
         kept = await records(node, exchange_id=exchange)
         assert [(one.side, one.response) for one in kept] == [(side, False), (side, True)]
         for one, content in zip(kept, (body, answered), strict=True):
-            await verified(stage, node, one, content)
+            await verified(stage.instance, node, one, [] if content is None else [content])
         sides.append(kept)
     for ours, theirs in zip(*sides, strict=True):
         assert (ours.message, ours.signature) == (theirs.message, theirs.signature)
@@ -111,14 +111,15 @@ async def proven(
 
 
 async def verified(
-    stage: Stage, node: NodeUnderTest, record: StoredRecord, body: bytes | None
+    instance: Instance, node: NodeUnderTest, record: StoredRecord, bodies: Sequence[bytes]
 ) -> None:
     """Judge a record as an auditor would: with its own bytes and the trust list alone."""
     parts = {"/message.xml": PartDigest.of("/message.xml", record.message)}
-    assert len(record.attachments) == (body is not None)
-    if body is not None:
-        assert await node.running.log.body_of(record) == body
-        parts["/attachment1"] = PartDigest.of("/attachment1", body)
+    assert len(record.attachments) == len(bodies)
+    for number, (kept, body) in enumerate(zip(record.attachments, bodies, strict=True), start=1):
+        assert (kept.size, kept.digest) == (len(body), sha512(body))
+        assert await node.running.log.body_of(record, number) == body
+        parts[f"/attachment{number}"] = PartDigest.of(f"/attachment{number}", body)
     sender = record.service.provider if record.response else record.client
     message = SignedMessage(
         record.signature,
@@ -126,5 +127,5 @@ async def verified(
         hash_chain_result=record.hash_chain_result,
         hash_chain=record.hash_chain,
     )
-    report = verify_signature(message, sender, stage.instance.conf(), datetime.now(UTC))
+    report = verify_signature(message, sender, instance.conf(), datetime.now(UTC))
     assert report.verdict is Outcome.PASSED

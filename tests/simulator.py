@@ -15,7 +15,6 @@ authority, and OCSP responses of every kind.
 import asyncio
 import base64
 import contextlib
-import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -41,6 +40,7 @@ from tests.drafts import (
 from tests.instance import NAME, Instance, NodeUnderTest
 from tests.pki import Pki
 from tests.raw_http import PATIENCE, RawMessage, ask, build_head, connected, read_message
+from tests.soap_messages import answer_to
 from trust.ids import ClientId
 from trust.pki.keys import KeyUse
 
@@ -259,7 +259,7 @@ class Asked:
             f"{hashed}</xro:requestHash>"
         )
         answer = self.head.replace(b"</xro:id>", b"</xro:id>" + element.encode())
-        answer = re.sub(rb"(</?p:\w+)( xmlns|>)", rb"\1Response\2", answer)
+        answer = answer_to(answer)
         packed = 'multipart/related; type="text/xml"; boundary=answer'
         return Draft(
             SOAP,

@@ -1,7 +1,8 @@
 """SOAP messages of the test instance, byte for byte."""
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tests.instance import CONSUMER, PROVIDER
 from trust.ids import ClientId, ServerId, ServiceId
@@ -13,7 +14,7 @@ _MEMBER = ("xRoadInstance", "memberClass", "memberCode")
 
 @dataclass(frozen=True)
 class Envelope:
-    """What a request says; `answer()` is what its service would say.
+    """What a request says; `answer_to` makes of its bytes what its service would say.
 
     Attributes:
         wrapper: name of the body's child; the service code when None.
@@ -52,9 +53,6 @@ class Envelope:
             "</soapenv:Envelope>"
         )
 
-    def answer(self, content: str = "<state>jää</state>") -> "Envelope":
-        return replace(self, wrapper=f"{self.service.service_code}Response", content=content)
-
     def _header(self) -> Iterable[str]:
         yield _identifier("client", self.client.object_type, self.client.parts)
         provider, service = self.service.provider, self.service
@@ -73,6 +71,11 @@ class Envelope:
         yield f"<xro:protocolVersion>{self.version}</xro:protocolVersion>"
         if self.more:
             yield self.more
+
+
+def answer_to(request: bytes) -> bytes:
+    """The right answer to an `Envelope`: the same header, and the same content in a response."""
+    return re.sub(rb"(</?p:\w+)( xmlns|>)", rb"\1Response\2", request)
 
 
 def _identifier(name: str, kind: str, parts: tuple[str, ...], *, subsystem: bool = True) -> str:
