@@ -5,11 +5,13 @@ No value of a caller and none of an answer stands in it.
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, runtime_checkable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import Metric
 from prometheus_client.process_collector import ProcessCollector
 
 from adapters.operations import Caller
@@ -50,6 +52,14 @@ class AdapterMetrics:
     def ended(self, operation: str, face: str, status: int, seconds: float) -> None:
         self._calls.labels(operation, face, str(status)).inc()
         self._seconds.labels(operation).observe(seconds)
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """A source with metrics of its own, beside those of its calls."""
+
+    def metrics(self) -> Iterator[Metric]:
+        """Read when somebody asks; labels come from the declaration alone."""
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from adapters.settings import AdapterSettings
 from trust.settings import SettingProblem
 
 MODULES = {
+    "files": "adapters.files.kind",
     "soap": "adapters.soap.kind",
     "sql": "adapters.sql.kind",
 }  # each has a `KIND`

@@ -8,12 +8,19 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from adapters.shapes import Field, Record, Shape
 from trust.errors import SacbeError, StorageError
 
 PATH_PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+_OWN_PATHS = frozenset({"/", "/soap", "/openapi.json", "/metrics", "/health/live", "/health/ready"})
+
+
+def is_own_path(path: str) -> bool:
+    """Whether every adapter answers this path itself, so that no operation may have it."""
+    return path in _OWN_PATHS
 
 
 class Method(StrEnum):
@@ -108,6 +115,14 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Let go of all connections."""
+
+
+@runtime_checkable
+class Noticing(Protocol):
+    """A source that serves and has something to tell the operator all the same."""
+
+    def notices(self) -> Sequence[str]:
+        """One sentence each, without values of callers or answers."""
 
 
 class BadParameter(Exception):

@@ -6,8 +6,9 @@ unless the certificates of the callers are pinned; who may call what is for the 
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -15,12 +16,14 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from prometheus_client import generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
-from adapters.account import Account, AdapterMetrics
+from adapters.account import Account, AdapterMetrics, Measuring
 from adapters.calls import Calls, Refusal
 from adapters.faces.openapi import describe
 from adapters.faces.rest import RestFace, caller_of, refuse
-from adapters.operations import Source
+from adapters.operations import Noticing, Source
 from adapters.settings import AdapterSettings, TlsSettings
 from node.network.tls import TlsIdentity, systems_listener
 from trust.errors import ConfigurationError, ConfigurationProblem
@@ -35,6 +38,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def build_app(settings: AdapterSettings, source: Source) -> web.Application:
     """Everything an adapter answers, in front of a source that is open."""
     metrics = AdapterMetrics()
+    if isinstance(source, Measuring):
+        metrics.registry.register(_SourceCollector(source))
     calls = Calls(source, settings.limits, metrics)
     app = web.Application(
         client_max_size=int(settings.limits.body), middlewares=[_only_pinned, _unknown_addresses]
@@ -49,7 +54,8 @@ def build_app(settings: AdapterSettings, source: Source) -> web.Application:
     async def ready(request: web.Request) -> web.Response:
         problem = await _problem(source)
         if problem is None:
-            return web.json_response({"ready": True})
+            notices = [*source.notices()] if isinstance(source, Noticing) else []
+            return web.json_response({"ready": True} | ({"notices": notices} if notices else {}))
         return web.json_response({"ready": False, "reasons": [problem]}, status=503)
 
     async def live(request: web.Request) -> web.Response:
@@ -64,6 +70,14 @@ def build_app(settings: AdapterSettings, source: Source) -> web.Application:
     app.router.add_get("/metrics", numbers)
     RestFace(calls, settings.limits, metrics).add_routes(app)
     return app
+
+
+@dataclass(frozen=True)
+class _SourceCollector(Collector):
+    source: Measuring
+
+    def collect(self) -> Iterator[Metric]:
+        return self.source.metrics()
 
 
 async def _problem(source: Source) -> str | None:
