@@ -6,6 +6,8 @@
 
     async with systems.call_soap(service, content_type, soap_action, pieces) as answer: …
 
+    download = await systems.fetch(service, url, limit, within)
+
 What the system gets is what the consumer sent, and what it answers is what the consumer gets: no
 redirect is followed, nothing is decompressed, no cookie kept, no header invented but `Host` and the
 framing. Nothing is retried, for nobody knows what a system has done before it broke off.
@@ -13,9 +15,11 @@ framing. Nothing is retried, for nobody knows what a system has done before it b
 Source: messages.md 3.11, 5.3, 5.4, 8.3; errors.md 6; X-Road 7.8 CustomSSLSocketFactory.java.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from catalog.services import Service
@@ -27,10 +31,11 @@ from node.network.outbound import HttpConnection, Timeouts
 from node.network.pool import ConnectionPool, Destination, PoolSettings, open_connection
 from node.network.service_address import ServiceAddress
 from node.network.tls import TlsIdentity, system_client
-from trust.errors import ExchangeError, UntrustedPeer
+from trust.errors import ExchangeError, NetworkFailure, UntrustedPeer
 
 CONNECT_TIMEOUT = timedelta(seconds=30)
 _IDLE = timedelta(seconds=4)  # common servers close after 5
+_OK = 200
 _WITHOUT_ENTITY = (204, 304)
 
 
@@ -55,6 +60,25 @@ class SystemAnswer:
     def pieces(self) -> AsyncIterator[bytes]:
         """The body; raises NetworkFailure when it breaks off or stalls."""
         return self._answer.pieces()
+
+    async def download(self, limit: int) -> "Download":
+        """All of it, if it is a document; raises NetworkFailure beyond `limit` bytes."""
+        named = [(name.lower(), value.decode("latin-1")) for name, value in self.headers]
+        if any(name == b"content-encoding" and value != "identity" for name, value in named):
+            raise NetworkFailure("The answer is encoded, which nobody asked for", "io_error")
+        types = tuple(value for name, value in named if name == b"content-type")
+        body = await self._answer.read(limit) if self.status == _OK else b""
+        return Download(self.status, self.reason, types, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A document that a system gave; `body` is empty unless the status is 200."""
+
+    status: int
+    reason: str
+    content_types: tuple[str, ...]
+    body: bytes = field(repr=False)
 
 
 class InformationSystem:
@@ -119,6 +143,35 @@ class InformationSystem:
         timeouts = Timeouts(connect=service.timeout, read=service.timeout)
         async with self._exchange(service, address, request, timeouts) as answer:
             yield answer
+
+    async def fetch(self, service: Service, url: str, limit: int, within: timedelta) -> Download:
+        """Get a document at another address of the service's system, by the service's TLS rules.
+
+        Args:
+            limit: bytes that it may have.
+            within: how long all of it may take.
+
+        Raises:
+            NetworkFailure: no whole answer within its bounds, or an encoded one.
+            UntrustedPeer, ExchangeError: as `call` does.
+        """
+        base, separator, query = url.partition("?")
+        address = ServiceAddress.parse(base)
+        request = OutboundRequest(
+            "GET",
+            address.target("", query if separator else None),
+            address.host_header,
+            (("Accept", "*/*"), ("Accept-Encoding", "identity")),
+        )
+        timeouts = Timeouts(connect=min(CONNECT_TIMEOUT, within), read=within)
+        try:
+            async with (
+                asyncio.timeout(within.total_seconds()),
+                self._exchange(service, address, request, timeouts) as answer,
+            ):
+                return await answer.download(limit)
+        except TimeoutError as error:
+            raise NetworkFailure("The answer took too long", "io_error") from error
 
     @asynccontextmanager
     async def _exchange(
