@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from adapters.sql.settings import SqlSettings
 
-from adapters.app import AdapterSettings
 from config.describe import describe_settings
 from scripts.cli import COMMANDS, main
 from trust.registry.declaration import RegistryDeclaration
@@ -74,7 +74,7 @@ def test_bad_usage_gives_2(words: list[str], capsys: pytest.CaptureFixture[str])
     [
         (["registry", "example"], RegistrySettings),
         (["registry", "example", "instance"], RegistryDeclaration),
-        (["adapter", "example"], AdapterSettings),
+        (["adapter", "example"], SqlSettings),
     ],
 )
 def test_an_example_can_be_printed(

@@ -10,8 +10,7 @@ from typing import TypeVar
 
 import aiohttp
 import pytest
-from adapters.app import AdapterSettings
-from adapters.queries import problems_of
+from adapters.sql.settings import SqlSettings, problems_of
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -125,8 +124,8 @@ def test_every_file_of_the_sandbox_is_what_its_reader_expects(tmp_path: Path) ->
     assert [server.id for server in instance.servers] == [one.server for one in INSTITUTIONS]
     for one in INSTITUTIONS:
         assert read(NodeSettings, node_settings(one, PORTS), tmp_path).problems() == []
-    adapter = read(AdapterSettings, adapter_settings(PORTS), tmp_path)
-    assert problems_of(adapter.query) == []
+    adapter = read(SqlSettings, adapter_settings(PORTS), tmp_path)
+    assert problems_of(adapter) == []
     for one in INSTITUTIONS:
         services = read(ServicesDeclaration, services_of(one, PORTS), tmp_path)
         assert list(declaration_problems(services)) == []

@@ -4,9 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from adapters.sql.settings import SqlSettings, problems_of
 
-from adapters.app import AdapterSettings
-from adapters.queries import problems_of
 from config.settings import load_settings
 from scripts.generate import FILES, ROOT, SettingsFile, generated
 from trust.errors import ConfigurationError
@@ -47,7 +46,7 @@ def _problems(file: SettingsFile, path: Path) -> set[str]:
 def test_the_query_of_the_adapter_example_is_sound(tmp_path: Path) -> None:
     copy = tmp_path / "adapter.toml"
     shutil.copy(ROOT / "config" / "adapter.example.toml", copy)
-    settings = load_settings(AdapterSettings, copy, check=lambda read: problems_of(read.query))
+    settings = load_settings(SqlSettings, copy, check=problems_of)
     assert [query.path for query in settings.query] == ["/towns"]
 
 

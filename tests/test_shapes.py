@@ -1,5 +1,6 @@
 """Shapes as JSON Schema, and values that are read by them."""
 
+import contextlib
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -111,7 +112,5 @@ def test_a_value_of_another_type_is_refused(kind: ValueType, text: str) -> None:
 
 @given(st.sampled_from(ValueType), st.text(alphabet="0123456789-+.eET:Zé\0\ud800 ", max_size=24))
 def test_any_text_is_read_or_refused(kind: ValueType, text: str) -> None:
-    try:
-        read_value(Scalar(kind), text, "x")
-    except BadParameter as error:
-        assert error.parameter == "x"  # noqa: PT017 - both ways are right
+    with contextlib.suppress(BadParameter):
+        assert read_value(Scalar(kind), text, "x") is not None

@@ -21,9 +21,8 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 import pytest
 import pytest_asyncio
+from adapters.sql.settings import SqlSettings, problems_of
 
-from adapters.app import AdapterSettings
-from adapters.queries import problems_of
 from catalog.declaration import ServicesDeclaration, declaration_problems
 from config.settings import parse_settings
 from scripts.postgres import PostgresServer
@@ -176,8 +175,8 @@ def test_the_query_on_the_adapters_page_is_sound() -> None:
     query, offered = re.findall(r"^```toml\n(.*?)^```$", page("adapter"), re.MULTILINE | re.DOTALL)
     head = 'title = "Towns"\n[database]\ndsn_file = "x"\n'
     folder = Path("x")
-    adapter = parse_settings(AdapterSettings, head + query, file="adapter", folder=folder)
-    assert problems_of(adapter.query) == []
+    adapter = parse_settings(SqlSettings, head + query, file="adapter", folder=folder)
+    assert problems_of(adapter) == []
     client = '[[clients]]\nid = "EX:GOV:1001:towns"\n'
     services = parse_settings(ServicesDeclaration, client + offered, file="x", folder=folder)
     assert list(declaration_problems(services)) == []
