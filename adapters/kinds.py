@@ -16,6 +16,7 @@ MODULES = {
     "files": "adapters.files.kind",
     "soap": "adapters.soap.kind",
     "sql": "adapters.sql.kind",
+    "xroad": "adapters.xroad.kind",
 }  # each has a `KIND`
 DEFAULT = "sql"
 

@@ -18,7 +18,6 @@ from urllib.parse import urljoin
 import zeep.exceptions
 from lxml import etree
 from zeep import Settings
-from zeep.loader import absolute_location
 from zeep.transports import Transport
 from zeep.wsdl import Document
 from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
@@ -169,6 +168,8 @@ class _Loader:
         self._read += 1
         if self._read > MAX_DOCUMENTS:
             raise DescriptionError(f"the description imports more than {MAX_DOCUMENTS} documents")
+        if url in BUILT_IN and not self._documents.has(url):
+            url = BUILT_IN_URL + BUILT_IN[url]  # zeep asks for some schemas by their namespace
         data = self._documents.read(url)
         self._bytes += len(data)
         if self._bytes > MAX_TOTAL:
@@ -228,6 +229,7 @@ class _Reader:
     """Turns what zeep resolved into our own grammar."""
 
     def __init__(self, trees: list[etree._Element]) -> None:
+        self._trees = trees
         self._choices = dict(_enumerations(trees))
         self._optional_choices = set(_optional_in_choices(trees))
         self._notes = _notes_of(trees)
@@ -242,6 +244,12 @@ class _Reader:
                 refused.append((str(name), str(error)))
             except _ZEEP_ERRORS as error:
                 refused.append((str(name), _told(error)))
+        resolved = {str(name) for name in port.binding.all()}
+        refused += [
+            (name, "its messages can't be resolved")
+            for name in _declared(self._trees, port.binding.name.localname)
+            if name not in resolved
+        ]
         soap12 = isinstance(port.binding, Soap12Binding)
         return Description(port.address, soap12, tuple(operations), tuple(refused))
 
@@ -443,6 +451,14 @@ class _Notes:
     xroad_version: str = ""
 
 
+def _declared(trees: list[etree._Element], binding: str) -> Iterator[str]:
+    """The names of a binding's operations; zeep leaves out what it can't resolve."""
+    for tree in trees:
+        for node in tree.iter(f"{{{_WSDL}}}binding"):
+            if node.get("name") == binding:
+                yield from (one.get("name", "") for one in node.iter(f"{{{_WSDL}}}operation"))
+
+
 def _enumerations(trees: list[etree._Element]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The values of simple types by the name that zeep gives them.
 
@@ -511,11 +527,3 @@ def _documentation(node: etree._Element) -> str | None:
         return None
     title = inside.findtext(f"{{{_XROAD}}}title")
     return title or "".join(inside.itertext())
-
-
-def locations_of(root: etree._Element, url: str) -> list[str]:
-    """The addresses of all documents that a WSDL or schema imports or includes."""
-    names = [f"{{{_XS}}}{name}" for name in ("import", "include", "redefine")]
-    found = [node.get("schemaLocation") for node in root.iter(*names)]
-    found += [node.get("location") for node in root.iter(f"{{{_WSDL}}}import")]
-    return [absolute_location(location, url) for location in found if location]

@@ -73,7 +73,11 @@ class SoapSource:
         caller: HttpCaller,
         manner: Manner,
         settings: CallingSettings,
+        *,
+        nsmap: Mapping[str, str] | None = None,
     ) -> None:
+        """Put the parts together; `nsmap` has prefixes that every envelope declares."""
+        self._nsmap = dict(nsmap or {})
         self._soap = {operation.name: operation for operation in description.operations}
         self._soap12 = description.soap12
         self._offered = offered
@@ -90,7 +94,7 @@ class SoapSource:
     ) -> object:
         """Ask the service; see Source.run."""
         soap = self._soap[operation.name]
-        envelope = new_envelope(soap12=self._soap12)
+        envelope = new_envelope(soap12=self._soap12, nsmap=self._nsmap)
         fill_body(envelope, soap.request, given_value(soap.request, values))
         self._manner.dress(envelope, soap, caller)
         request = envelope_bytes(envelope)

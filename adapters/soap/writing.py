@@ -164,7 +164,7 @@ def _first_name(particle: Particle) -> str:
 
 def _checked_text(simple: Simple, value: object, place: str) -> str:
     try:
-        return _xml_text(write_simple(simple, value))
+        return checked_xml(write_simple(simple, value))
     except ValueError as error:
         raise BadParameter(place, f"parameter '{place}' does not fit: {error}") from error
 
@@ -175,13 +175,14 @@ def _plain_text(value: object, place: str) -> str:
         return "true" if value else "false"
     if isinstance(value, str | int | float | Decimal):
         try:
-            return _xml_text(str(value))
+            return checked_xml(str(value))
         except ValueError as error:
             raise BadParameter(place, f"parameter '{place}' does not fit: {error}") from error
     raise BadParameter(place, f"parameter '{place}' must be a single value")
 
 
-def _xml_text(text: str) -> str:
+def checked_xml(text: str) -> str:
+    """The text, or ValueError when XML can't hold it."""
     if _NOT_XML.search(text):
         raise ValueError("a character that XML does not have")
     return text
