@@ -13,10 +13,9 @@ from node.messages.fault import (
     Side,
     build_fault_xml,
     build_rest_error,
-    canonical_code,
     parse_fault,
-    to_legacy,
 )
+from node.messages.fault_codes import canonical_code, to_legacy
 from tests.vector_files import vector_path
 from trust.errors import AccessDenied, EvidenceRejected, MalformedMessage, PeerFault
 

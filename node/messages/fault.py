@@ -17,6 +17,8 @@ from xml.sax.saxutils import escape
 
 from lxml import etree
 
+from node.messages.fault_codes import canonical_code as canonical_code
+from node.messages.fault_codes import to_legacy
 from node.messages.version import Version
 from trust.errors import ExchangeError, MalformedMessage, PeerFault
 from trust.xmlbytes import parse_xml
@@ -39,49 +41,6 @@ class Side(StrEnum):
     REQUESTER = "client"  # a bad SOAP request of an information system
     CONSUMER = "server.clientproxy"
     PROVIDER = "server.serverproxy"
-
-
-_LEGACY_PREFIXES = {
-    "server": "Server",
-    "clientproxy": "ClientProxy",
-    "serverproxy": "ServerProxy",
-    "opmonitor": "OpMonitor",
-    "client": "Client",
-    "signer": "Signer",
-}
-_LEGACY_IRREGULAR = {
-    "io_error": "IOError",
-    "global_conf_outdated": "OutdatedGlobalConf",
-    "hsm_non_operational": "HSMNonOperational",
-    "token_readonly": "TokenReadOnly",
-    "hashchain_unused_inputs": "HashChainUnusedInputs",
-    "unknown_host": "NetworkError",  # up to 7.7.1 there was no word for it
-}
-_SPELLING = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)*")
-
-
-def to_legacy(code: str) -> str:
-    """Spell a full code as nodes up to 7.7.1 do; what is no snake case code stays as it is.
-
-    Codes of time-stamping (`mlog.…`) were one `InternalError` then.
-    """
-    if not _SPELLING.fullmatch(code):
-        return code
-    known, mlog, _ = f"{code}.".partition(".mlog.")
-    words = known.strip(".").split(".")
-    spelled = [_legacy_word(word) for word in words]
-    return ".".join([*spelled, "InternalError"] if mlog else spelled)
-
-
-def _legacy_word(word: str) -> str:
-    known = _LEGACY_PREFIXES.get(word) or _LEGACY_IRREGULAR.get(word)
-    return known or "".join(part.capitalize() for part in word.split("_"))
-
-
-def canonical_code(code: str) -> str:
-    """One form for both spellings, to compare codes by."""
-    words = code.replace("_", "").lower().split(".")
-    return ".".join("globalconfoutdated" if w == "outdatedglobalconf" else w for w in words)
 
 
 @dataclass(frozen=True, slots=True)

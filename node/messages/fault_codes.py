@@ -1,27 +1,59 @@
-"""The last words of fault codes that message exchange knows: labels of metrics, nothing else.
+"""Fault codes in both spellings, and the words that message exchange knows.
 
-Source: errors.md 10 (codes marked M and S); X-Road 7.8 ErrorCodes.java, ErrorCode.java.
+Source: errors.md 2, 10; X-Road 7.8 and 7.7.1 ErrorCodes.java.
 """
 
+import re
+
+from node.messages.code_table import TABLE, regular_spelling
+
+CODES = {code.name: code for _, codes in TABLE for code in codes}
+
+# the last words of codes that exchanges fail with, and "abandoned" for those nobody waited for:
+# labels of metrics
 KNOWN_CODES = frozenset(
-    {
-        "abandoned", "access_denied", "bad_request", "cannot_create_cert_path",
-        "cannot_create_signature", "cannot_sign", "cert_validation",
-        "client_proxy_version_not_supported", "cryptography_error", "database_error",
-        "duplicate_header_field", "global_conf_outdated", "hashchain_unused_inputs",
-        "http_error", "inconsistent_headers", "inconsistent_response", "incorrect_certificate",
-        "incorrect_validation_info", "internal_error", "invalid_body", "invalid_cert_path",
-        "invalid_client_identifier", "invalid_content_type", "invalid_hash_chain",
-        "invalid_hash_chain_ref", "invalid_http_method", "invalid_message",
-        "invalid_protocol_version", "invalid_reference", "invalid_request",
-        "invalid_security_server", "invalid_signature_value", "invalid_soap",
-        "invalid_soap_action", "invalid_xml", "io_error", "key_not_found", "logging_failed",
-        "maintenance_mode", "malformed_global_conf", "malformed_hash_chain",
-        "malformed_optional_parts_conf", "malformed_server_conf", "malformed_signature",
-        "mime_parsing_failed", "missing_body", "missing_header", "missing_header_field",
-        "missing_rest", "missing_signature", "missing_soap", "network_error",
-        "service_disabled", "service_malformed_url", "service_missing_url", "service_type",
-        "signature_verification", "ssl_authentication_failed", "timestamping_failed",
-        "unknown_host", "unknown_member", "unknown_service",
-    }
-)  # fmt: skip
+    {"abandoned", *(name for name, code in CODES.items() if set(code.use) & set("MSA"))}
+)
+
+_OLD_PREFIXES = {
+    "server": "Server",
+    "clientproxy": "ClientProxy",
+    "serverproxy": "ServerProxy",
+    "opmonitor": "OpMonitor",
+    "client": "Client",
+    "signer": "Signer",
+}
+PREFIXES = frozenset(_OLD_PREFIXES)  # words that say whose code it is
+_OLD_WORDS = _OLD_PREFIXES | {name: code.old for name, code in CODES.items() if code.old}
+_SPELLING = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)*")
+
+
+def to_legacy(code: str) -> str:
+    """Spell a full code as nodes up to 7.7.1 do; what is no snake case code stays as it is.
+
+    Codes of time-stamping (`mlog.…`) were one `InternalError` then.
+    """
+    if not _SPELLING.fullmatch(code):
+        return code
+    known, mlog, _ = f"{code}.".partition(".mlog.")
+    words = known.strip(".").split(".")
+    spelled = [_OLD_WORDS.get(word) or regular_spelling(word) for word in words]
+    return ".".join([*spelled, "InternalError"] if mlog else spelled)
+
+
+def _plain(word: str) -> str:
+    return word.replace("_", "").lower()
+
+
+_PLAIN_WORDS = {_plain(name) for name in CODES}
+_RENAMED = {
+    _plain(code.old): _plain(name)
+    for name, code in CODES.items()
+    if code.old and _plain(code.old) not in _PLAIN_WORDS
+}
+
+
+def canonical_code(code: str) -> str:
+    """One form for both spellings, to compare codes by."""
+    words = map(_plain, code.split("."))
+    return ".".join(_RENAMED.get(word, word) for word in words)
