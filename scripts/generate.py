@@ -13,7 +13,6 @@ from adapters.kinds import DEFAULT, MODULES, load_kind
 from catalog.declaration import ServicesDeclaration
 from config.describe import describe_settings, settings_table
 from node.messages.code_table import TABLE, FaultCode, Origin
-from node.messages.code_table import TABLE, FaultCode, Origin
 from node.settings import NodeSettings
 from trust.registry.declaration import RegistryDeclaration
 from trust.registry.registry_app import RegistrySettings
@@ -90,31 +89,6 @@ Nodes of X-Road up to 7.7.1 spell codes in the old way, and both spellings reach
 `legacy_fault_codes` this node does so too.
 """
 
-_ERRORS = """\
-# Fault codes
-
-<!-- Written by `make docs` from node/messages/code_table.py; change that. -->
-
-A fault is a code, a sentence and an id. The id stands in the log of the node that made the fault,
-so give it to its operator when you ask.
-
-`server.serverproxy.service_failed.http_error` is read from the left: which side failed, groups,
-and what happened. The sides:
-
-| Code begins with | Who complains |
-| --- | --- |
-| `client.` | the consumer's node, about what its information system sent (SOAP) |
-| `server.clientproxy.` | the consumer's node |
-| `server.clientproxy.service_failed.` | the consumer's node, about the answer of the provider's |
-| `server.serverproxy.` | the provider's node |
-| `server.serverproxy.service_failed.` | the provider's node, about its information system |
-| `server.serverproxy.opmonitor.` | the provider's node, about a request for monitoring data |
-| anything else | the provider's information system: its own fault, passed on |
-
-Nodes of X-Road up to 7.7.1 spell codes in the old way, and both spellings reach a consumer. With
-`legacy_fault_codes` this node does so too.
-"""
-
 
 def generated() -> Mapping[Path, str]:
     """Every generated file with its content."""
@@ -136,19 +110,6 @@ def _section(file: SettingsFile) -> str:
         f"## {file.name}.toml\n\nRead by {file.use}. Example: {example}.\n\n"
         f"{settings_table(file.settings)}"
     )
-
-
-def _codes(title: str, codes: tuple[FaultCode, ...]) -> str:
-    """A table of codes: what to do where Sacbe raises them, else why it does not."""
-    foreign = all(code.origin is Origin.NEVER for code in codes)
-    last = "Why not here" if foreign else "What to do | Raised by"
-    head = f"| Code | Old spelling | Meaning | {last} |"
-    rows = [head, "| --- " * (head.count("|") - 1) + "|"]
-    for code in codes:
-        end = code.why if foreign else f"{code.todo} | {code.origin}"
-        old = f"`{code.old}`" if code.old else "none"
-        rows.append(f"| `{code.name}` | {old} | {code.meaning} | {end} |")
-    return f"## {title}\n\n" + "\n".join(rows) + "\n"
 
 
 def _codes(title: str, codes: tuple[FaultCode, ...]) -> str:
