@@ -117,7 +117,7 @@ def test_a_port_for_soap_1_2_is_known_as_one() -> None:
         ("int", ValueType.INTEGER),
         ("integer", ValueType.INTEGER),
         ("unsignedShort", ValueType.INTEGER),
-        ("decimal", ValueType.NUMBER),
+        ("decimal", ValueType.DECIMAL),
         ("float", ValueType.NUMBER),
         ("date", ValueType.DATE),
         ("dateTime", ValueType.DATETIME),
@@ -225,7 +225,7 @@ def test_a_text_with_attributes_has_a_field_of_its_own() -> None:
         "</xs:extension></xs:simpleContent></xs:complexType>"
     )
     assert only('<xs:element name="x" type="t:Money"/>', money) == Record(
-        (Field("currency"), Field("value", Scalar(ValueType.NUMBER)))
+        (Field("currency"), Field("value", Scalar(ValueType.DECIMAL)))
     )
 
 

@@ -8,6 +8,7 @@ Source: XML Schema 1.0 part 2, 3.2 and 3.3.
 
 import base64
 import binascii
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ _INTEGER_RANGES = {
     "negativeInteger": (-(1 << 63), -1),
 }
 _VALUE_TYPES = dict.fromkeys(_INTEGER_RANGES, ValueType.INTEGER) | {
-    "decimal": ValueType.NUMBER,
+    "decimal": ValueType.DECIMAL,
     "double": ValueType.NUMBER,
     "float": ValueType.NUMBER,
     "boolean": ValueType.BOOLEAN,
@@ -129,11 +130,17 @@ def _within(number: int, name: str) -> int:
     return number
 
 
-def _read_number(text: str, name: str) -> Decimal:
-    pattern = _DECIMAL if name == "decimal" else _DOUBLE
-    if not pattern.fullmatch(text) or len(text) > MAX_DIGITS:
-        raise ValueError("no number that JSON has")  # INF and NaN are none
+def _read_decimal(text: str, name: str) -> Decimal:
+    if not _DECIMAL.fullmatch(text) or len(text) > MAX_DIGITS:
+        raise ValueError("no decimal number")
     return Decimal(text)
+
+
+def _read_number(text: str, name: str) -> float:
+    number = float(text) if _DOUBLE.fullmatch(text) and len(text) <= MAX_DIGITS else math.inf
+    if not math.isfinite(number):
+        raise ValueError("no number that JSON has")  # INF and NaN are none
+    return number
 
 
 def _read_boolean(text: str, name: str) -> bool:
@@ -190,7 +197,7 @@ def _write_number(value: object, name: str) -> str:
         raise ValueError("no number") from error
     if not number.is_finite() or abs(number.adjusted()) > MAX_DIGITS:
         raise ValueError("no number")
-    return format(number, "f") if name == "decimal" else str(number)
+    return format(number, "f") if name == "decimal" else str(number)  # no exponent in a decimal
 
 
 def _write_boolean(value: object, name: str) -> str:
@@ -221,6 +228,7 @@ _READERS: dict[ValueType, Callable[[str, str], object]] = {
     ValueType.TEXT: _read_text,
     ValueType.INTEGER: _read_integer,
     ValueType.NUMBER: _read_number,
+    ValueType.DECIMAL: _read_decimal,
     ValueType.BOOLEAN: _read_boolean,
     ValueType.DATE: _read_date,
     ValueType.DATETIME: _read_moment,
@@ -230,6 +238,7 @@ _WRITERS: dict[ValueType, Callable[[object, str], str]] = {
     ValueType.TEXT: _write_text,
     ValueType.INTEGER: _write_integer,
     ValueType.NUMBER: _write_number,
+    ValueType.DECIMAL: _write_number,
     ValueType.BOOLEAN: _write_boolean,
     ValueType.DATE: _write_date,
     ValueType.DATETIME: _write_moment,
