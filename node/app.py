@@ -10,6 +10,7 @@ from typing import Self
 
 import aiohttp
 
+from catalog.description_store import DescriptionStore
 from catalog.services import ServerConf
 from catalog.store import ServiceStore
 from catalog.watcher import ServerConfWatcher
@@ -20,7 +21,7 @@ from node.exchange.evidence import Evidence
 from node.exchange.provider import Provider
 from node.exchange.signer import Signers
 from node.exchange.snapshot import Snapshots
-from node.exchange.systems_port import SystemsPort
+from node.exchange.systems_port import Page, SystemsPort
 from node.identity_keeper import IdentityKeeper
 from node.internal_tls import open_internal_identity
 from node.listener import Handler, Listener, Port
@@ -28,6 +29,10 @@ from node.log.messagelog import MessageLog
 from node.messages.fault import Dialect
 from node.messages.fault_codes import KNOWN_CODES
 from node.messages.version import Version
+from node.metadata.client_list_page import ClientListPage
+from node.metadata.descriptions import Descriptions
+from node.metadata.rest_metadata import RestMetadata
+from node.metadata.soap_metadata import SoapMetadata
 from node.network.information_system import InformationSystem
 from node.network.ocsp_responder import OcspResponder
 from node.network.peers import PeerRoutes, Peers
@@ -120,6 +125,7 @@ class Node:
         pool = await open_database(self._dsn, settings, _START_PATIENCE)
         self._stack.push_async_callback(pool.close)
         await self._start_trust()
+        self._description_store = DescriptionStore(pool)
         self.services = ServerConfWatcher(ServiceStore(pool), utc_now)
         await self.services.refresh()
         self._keep_running(self.services.run(), "services")
@@ -205,6 +211,11 @@ class Node:
         self._stack.push_async_callback(self.peers.close)
         systems = InformationSystem(lambda: self.internal)
         self._stack.push_async_callback(systems.close)
+        self.descriptions = Descriptions(
+            systems, self._description_store, settings.descriptions, utc_now
+        )
+        self._stack.push_async_callback(self.descriptions.close)
+        self._keep_running(self.descriptions.run(self._services_now), "descriptions")
         dialect = Dialect(snake_case_faults=not settings.legacy_fault_codes)
         consumer = Consumer(
             settings.server,
@@ -229,6 +240,7 @@ class Node:
             Version.find(peers.minimum_version) if peers.minimum_version else None,
             peers.request_timeout,
             max(1, settings.limits.exchanges // 4),
+            (SoapMetadata(self.descriptions), RestMetadata(self.descriptions)),
         )
         downloads = Downloads(
             self.log,
@@ -238,7 +250,11 @@ class Node:
             der(self.internal.chain[0]),
             spool,
         )
-        pages = {"/asic": downloads.asic, "/verificationconf": downloads.verification_conf}
+        pages: dict[str, Page] = {
+            "/asic": downloads.asic,
+            "/verificationconf": downloads.verification_conf,
+            "/listClients": ClientListPage(snapshots, dialect),
+        }
         self.systems_port = SystemsPort(consumer, pages)
         self._evidence = evidence
 
@@ -353,6 +369,16 @@ class Node:
             "sacbe_configuration_age_seconds",
             "Seconds since the global configuration was last fetched and believed; -1 before",
             self._configuration_age,
+        )
+        metrics.gauge(
+            "sacbe_descriptions_failing",
+            "Descriptions of services that could not be had when they were looked at last",
+            lambda: self.descriptions.failing,
+        )
+        metrics.gauge(
+            "sacbe_description_age_seconds",
+            "Seconds since that description was had which was had longest ago; -1 without any",
+            lambda: self.descriptions.oldest,
         )
         metrics.expiries(self._expiries)
 

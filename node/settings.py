@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from node.log.settings import MessageLogSettings
+from node.metadata.settings import DescriptionSettings
 from trust.ids import ServerId
 from trust.settings import Bounds, ByteSize, ListenPort, Port, SettingProblem, required, setting
 
@@ -122,6 +123,9 @@ class NodeSettings:
     log: MessageLogSettings = setting(MessageLogSettings(), "what is kept of each message")
     limits: LimitsSettings = setting(LimitsSettings(), "what one message may cost")
     admin: AdminSettings = setting(AdminSettings(), "the operator's port")
+    descriptions: DescriptionSettings = setting(
+        DescriptionSettings(), "descriptions of the services offered here"
+    )
     legacy_fault_codes: bool = setting(
         False, "send fault codes to information systems in the spelling before 7.8"
     )

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from catalog.access import decide
 from catalog.paths import PathGlob, ServicePath
-from catalog.services import ANY_METHOD, BASE_ENDPOINT, Endpoint, Service
+from catalog.services import ANY_METHOD, Endpoint, Service
 from node.body import Section
 from node.exchange.account import Account, now_ms
 from node.exchange.attachments import AttachmentHead, rest_body
@@ -63,11 +63,7 @@ class RestService:
         )
 
     def covering_path(self, snapshot: Snapshot, service: Service) -> str | None:
-        known = {
-            Endpoint(rule.method, rule.glob.pattern) for rule in snapshot.services.rules(service.id)
-        }
-        known.update(service.endpoints)
-        known.discard(BASE_ENDPOINT)
+        known = snapshot.services.endpoints(service)
         found = [(one.path, one.method) for one in known if self._covered_by(one)]
         return max(found)[0] if found else None
 
