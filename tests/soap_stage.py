@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from catalog.services import AccessRight, ConnectionType, HostedClient, Service,
 from node.log.records import Side, StoredRecord
 from node.settings import LimitsSettings
 from scripts.postgres import PostgresServer
+from tests.drafts import Part
 from tests.exchange_stage import verified
 from tests.instance import CONSUMER, PROVIDER, Instance, NodeUnderTest, rest_service
 from tests.raw_http import Headers, RawMessage, ask, build_head
@@ -67,6 +68,29 @@ class Stage:
         answer = await ask("127.0.0.1", port, wire)
         assert answer is not None, "the node ended the connection without an answer"
         return answer
+
+
+def packed(boundary: str, parts: Sequence[Part], end: bytes = b"\r\n") -> bytes:
+    """A package as a library writes it; the name of the first field is spelled as usual."""
+    delimiter = b"--" + boundary.encode()
+    found = b""
+    for part in parts:
+        fields = [("Content-Type", part.content_type), *part.fields]
+        lines = [f"{name}: {value}".encode("latin-1") for name, value in fields]
+        found += delimiter + end + end.join([*lines, b"", b""]) + part.data + end
+    return found + delimiter + b"--" + end
+
+
+def repacked(boundary: str, parts: Sequence[Part]) -> bytes:
+    """The same package as a node writes it (messages.md 3.6)."""
+    space = " " if len(parts) == 1 else ""
+    found = []
+    for part in parts:
+        lines = [f"content-type:{space}{part.content_type}"]
+        lines += [f"{name}: {value}" for name, value in part.fields]
+        head = "\r\n".join([f"--{boundary}", *lines, "", ""]).encode("latin-1")
+        found.append(head + part.data + b"\r\n")
+    return b"".join(found) + f"--{boundary}--\r\n".encode()
 
 
 def without_hash(envelope: bytes, request: bytes) -> bytes:
