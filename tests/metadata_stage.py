@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from catalog.services import (
     AccessRight,
@@ -112,12 +111,12 @@ class Stage:
     consumer: NodeUnderTest
     library: Library
 
-    async def rest(self, code: str, query: str = "", **other: Any) -> RawMessage:
+    async def rest(self, code: str, query: str = "") -> RawMessage:
         target = f"/r1/{PROVIDER.path}/{code}{query}"
-        return await self.ask("GET", target, (("X-Road-Client", CONSUMER.path),), **other)
+        return await self.ask("GET", target, (("X-Road-Client", CONSUMER.path),))
 
-    async def soap(self, envelope: bytes, **other: Any) -> RawMessage:
-        return await self.ask("POST", "/", (("Content-Type", "text/xml"),), body=envelope, **other)
+    async def soap(self, envelope: bytes) -> RawMessage:
+        return await self.ask("POST", "/", (("Content-Type", "text/xml"),), body=envelope)
 
     async def ask(
         self,
