@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from catalog.services import AccessRight, ConnectionType, HostedClient, Service, ServiceType
@@ -131,7 +132,10 @@ async def soap_stage(folder: Path, postgres_server: PostgresServer) -> AsyncIter
     async with AsyncExitStack() as stack:
         instance = await stack.enter_async_context(Instance(folder, postgres_server))
         system = await stack.enter_async_context(System(soap_answer).listening())
-        codes = ("getState", "testQuery", "storeDocument", "refused", "unknown", "rest", "disabled")
+        codes = (
+            "getState", "testQuery", "storeDocument", "refused", "unknown", "rest", "disabled",
+            "slow", "nowhere", "gopher", "untrusted",
+        )  # fmt: skip
         url = system.url
         offered = HostedClient(
             PROVIDER,
@@ -145,6 +149,10 @@ async def soap_stage(folder: Path, postgres_server: PostgresServer) -> AsyncIter
                 wsdl_service(url, "disabled", notice="moved house"),
                 wsdl_service("http://127.0.0.1:9/", "refused"),
                 wsdl_service("http://nobody.invalid/", "unknown"),
+                wsdl_service("", "nowhere"),
+                wsdl_service("gopher://127.0.0.1/", "gopher"),
+                wsdl_service("https://127.0.0.1:9/", "untrusted"),
+                wsdl_service(url, "slow", timeout=timedelta(seconds=0.4)),
                 rest_service(url, "rest"),
             ),
             rights=tuple(
