@@ -190,7 +190,8 @@ async def test_bad_requests(stage: Stage, bad: Bad) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"nonsense", b"<a>", Envelope().raw[:-5], b"<!DOCTYPE a []>" + Envelope(declaration="").raw,
+    [b"", b"nonsense", b"<a>", Envelope().raw[:-5],
+     b"<!DOCTYPE a []>" + Envelope(declaration="").raw,
      Envelope().raw + b"<second/>", b"\xff" + Envelope().raw],
     ids=["empty", "text", "open", "cut", "DTD", "two roots", "a stray byte"],
 )  # fmt: skip
@@ -287,7 +288,8 @@ async def test_what_the_consumer_s_node_refuses(
 @pytest.mark.parametrize(
     ("service", "code", "text"),
     [
-        ("nosuch/v1", "unknown_service", "Unknown service: SERVICE:TEST/GOV/1001/persons/nosuch/v1"),
+        ("nosuch/v1", "unknown_service",
+         "Unknown service: SERVICE:TEST/GOV/1001/persons/nosuch/v1"),
         ("getState/v2", "unknown_service",
          "Unknown service: SERVICE:TEST/GOV/1001/persons/getState/v2"),
         ("rest", "service_type",

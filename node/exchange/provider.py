@@ -326,7 +326,8 @@ class _Reception:
                 f"Invalid security server identifier '{request.security_server}'"
                 f" expected '{provider.own_server}'"
             )
-        if not snapshot.services.hosts(request.provider):
+        owner = provider.own_server.owner  # a client of its server, whatever else is declared
+        if request.provider != owner and not snapshot.services.hosts(request.provider):
             raise UnknownMember(f"Client '{request.provider}' not found")
         self.signer = provider.evidence.signers.signer_of(
             request.provider.member, snapshot.conf, snapshot.at
