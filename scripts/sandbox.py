@@ -21,12 +21,14 @@ from scripts.ecosystem.institutions import (
     MUNI,
     PEOPLE,
     SOCIAL,
+    STATUS,
     Institution,
 )
 from scripts.ecosystem.places import opened
 from scripts.ecosystem.processes import ProcessFailed
 from scripts.ecosystem.report import Outcome, table
 from scripts.ecosystem.running import Ecosystem, Site
+from scripts.ecosystem.soap import CONTENT_TYPE, CONTRIBUTIONS_NAMESPACE, request
 from scripts.ecosystem.story import Story
 from scripts.ecosystem.system import container_path
 from scripts.people import people
@@ -148,8 +150,29 @@ Its proof: the answer as the Civil Registry signed it, from the municipality's o
 The judgement of it, offline.
 
   {verify}
-
+{_soap_guide(site, message_id)}
 Ctrl-C stops everything.
+"""
+
+
+def _soap_guide(site: Site, message_id: str) -> str:
+    """One SOAP call to copy, with its envelope in a file beside the logs."""
+    if SOCIAL not in site.institutions:
+        return ""
+    envelope = site.folder / "contribution-status.xml"
+    person = next(people(1)).national_id
+    arguments = {"nationalId": person}
+    envelope.write_bytes(
+        request(BENEFITS, STATUS, f"{message_id}-soap", CONTRIBUTIONS_NAMESPACE, arguments)
+    )
+    call = [
+        "curl", "-sS", site.url(f"{MUNI.key}-http"), "-H", f"Content-Type: {CONTENT_TYPE}",
+        "--data-binary", f"@{envelope}",
+    ]  # fmt: skip
+    return f"""
+The same by SOAP: whether the Social Security Office knows the person as insured.
+
+  {shlex.join(call)}
 """
 
 

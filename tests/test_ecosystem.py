@@ -10,10 +10,10 @@ from typing import TypeVar
 
 import aiohttp
 import pytest
-from adapters.sql.settings import SqlSettings, problems_of
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from adapters.sql.settings import SqlSettings, problems_of
 from catalog.declaration import ServicesDeclaration, declaration_problems
 from config.settings import load_settings, parse_settings
 from node.settings import NodeSettings
@@ -299,8 +299,8 @@ async def test_the_story_fails_in_every_step_where_nothing_is_as_it_must_be(
     told: list[str] = []
     outcome = await Story(careless, Outcome(0.0), told.append).run()
     assert [step.name for step in outcome.steps if step.ok] == []
-    assert len(outcome.steps) == 10
-    assert len(told) == 10
+    assert len(outcome.steps) == 13
+    assert len(told) == 13
     assert not outcome.ok
     assert "not refused" in next(s.detail for s in outcome.steps if s.name == "no access right")
 

@@ -64,6 +64,8 @@ async def test_the_status_is_answered_with_the_whole_header_of_the_request(offic
     }
     sent = soap.request(BENEFITS, STATUS, "id & 1", soap.CONTRIBUTIONS_NAMESPACE, {})
     assert header_fields(said) == header_fields(sent)
+    assert answer.body is not None
+    assert answer.body.tag == f"{{{soap.CONTRIBUTIONS_NAMESPACE}}}contributionStatusResponse"
     assert len(header_fields(said)) == 6
 
 

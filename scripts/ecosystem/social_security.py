@@ -61,6 +61,7 @@ class SocialSecurity(ServiceBase):  # type: ignore[misc]  # spyne has no types
     @rpc(
         Unicode,
         _operation_name="contributionStatus",
+        _out_message_name="contributionStatusResponse",
         _in_arg_names={"national_id": "nationalId"},
         _returns=(Unicode, Unicode, Integer),
         _out_variable_names=("status", "employer", "months"),
@@ -72,6 +73,7 @@ class SocialSecurity(ServiceBase):  # type: ignore[misc]  # spyne has no types
     @rpc(
         Unicode,
         _operation_name="contributionCertificate",
+        _out_message_name="contributionCertificateResponse",
         _in_arg_names={"national_id": "nationalId"},
         _returns=AnyUri,
         _out_variable_name="document",

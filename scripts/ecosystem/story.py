@@ -12,11 +12,15 @@ import aiohttp
 
 from scripts.ecosystem.institutions import (
     BENEFITS,
+    CERTIFICATE,
     CIVIL,
+    CONTRIBUTIONS,
     INCOMES,
     LIBRARY,
     MUNI,
     PERSONS,
+    SOCIAL,
+    STATUS,
     TAX,
     Institution,
 )
@@ -24,15 +28,16 @@ from scripts.ecosystem.places import CIVIL_ADDRESS
 from scripts.ecosystem.report import Outcome, Step
 from scripts.ecosystem.rogue import Rogue
 from scripts.ecosystem.running import Ecosystem
+from scripts.ecosystem.soap import SoapAnswer
 from scripts.ecosystem.system import InformationSystem, Reply, fault_key
-from scripts.livelihoods import YEARS, income_of
+from scripts.livelihoods import YEARS, contribution_of, income_of
 from scripts.people import Person, people
 from scripts.trustlist import load_trust_list
 from trust.errors import SacbeError
 from trust.evidence.asic import parse_container
 from trust.evidence.container import verify_container
 from trust.globalconf import GlobalConf
-from trust.ids import ClientId
+from trust.ids import ClientId, ServiceId
 from trust.pki.keystore import KeyStore
 from trust.pki.ocspcache import OcspCache
 from trust.report import Outcome as Judgement
@@ -46,6 +51,7 @@ ACCESS_DENIED = "access_denied"
 FORGED = "signature_verification.invalid_signature_value"
 REPLAYED = "invalid_message"
 UNREACHABLE = "network_error"
+UNKNOWN_PERSON = "Client.UnknownPerson"
 
 
 class StepFailed(SacbeError):
@@ -98,6 +104,10 @@ class Story:
             await self._step(f"{AT_ONCE} calls at once", self._many)
             if TAX in self.ecosystem.site.institutions:
                 await self._step("income by REST", self._income)
+            if SOCIAL in self.ecosystem.site.institutions:
+                await self._step("contributions by SOAP", self._contributions)
+                await self._step("a certificate as attachment", self._certificate)
+                await self._step("a fault of the system itself", self._unknown_person)
             await self._step("no access right", self._denied)
             await self._step("a forged signature", self._forged)
             await self._step("a replayed request", self._replayed)
@@ -172,6 +182,46 @@ class Story:
         self.outcome.exchanges += 1
         self._expect_all(message_id, TAX)
         return f"{person.given_name} {person.family_name} in {year}, as the authority has it"
+
+    async def _contributions(self) -> str:
+        person = next(people(1))
+        answer = await self._good_soap(STATUS, person)
+        expected = contribution_of(person)
+        found = answer.values
+        if (found.get("status"), found.get("months")) != (expected.status, str(expected.months)):
+            raise StepFailed(f"{person.national_id} was answered with {dict(found)}")
+        return f"{expected.status}, {expected.months} months"
+
+    async def _certificate(self) -> str:
+        person = next(people(1))
+        answer = await self._good_soap(CERTIFICATE, person)
+        if len(answer.files) != 1 or person.national_id.encode() not in answer.files[0]:
+            raise StepFailed(f"{len(answer.files)} attachments, not the one of this person")
+        return f"a document of {len(answer.files[0])} bytes"
+
+    async def _good_soap(self, service: ServiceId, person: Person) -> SoapAnswer:
+        message_id = self._new_id()
+        answer = await self._ask_contributions(service, message_id, person.national_id)
+        if answer.fault:
+            raise StepFailed(f"{answer.fault}: {answer.text}")
+        self.outcome.exchanges += 1
+        self._expect_all(message_id, SOCIAL)
+        return answer
+
+    async def _ask_contributions(
+        self, service: ServiceId, message_id: str, national_id: str
+    ) -> SoapAnswer:
+        arguments = {"nationalId": national_id}
+        return await self._systems[MUNI].call_soap(service, message_id, arguments)
+
+    async def _unknown_person(self) -> str:
+        """A fault of a system is passed on as it is: nobody signs it, and no node keeps it."""
+        message_id = self._new_id()
+        answer = await self._ask_contributions(STATUS, message_id, "nobody")
+        code = answer.fault.rpartition(":")[2]
+        self._expect(MUNI, BENEFITS, SOCIAL, message_id, request=True, response=False)
+        self._expect(SOCIAL, CONTRIBUTIONS, SOCIAL, message_id, request=True, response=False)
+        return self._refused(code, UNKNOWN_PERSON)
 
     # --- what must be refused ---------------------------------------------------------------------
 
