@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Self
 
@@ -19,6 +20,7 @@ from lxml import etree
 
 from adapters.soap.envelope import body_of, header_of
 from adapters.soap.settings import PasswordType, SecuritySettings, SignatureSettings
+from adapters.soap.writing import checked_xml
 from trust.errors import ConfigurationError, ConfigurationProblem
 from trust.secrets import read_secret
 
@@ -60,7 +62,7 @@ class Security:
         """Read the secrets; ConfigurationError when one is missing, open to all or unfit."""
         username = None
         if (given := settings.username) is not None:
-            password = read_secret(given.password_file).decode("utf-8", "strict")
+            password = _read_password(given.password_file)
             username = Username(given.name, password, given.password_type)
         signing = None
         if settings.signature is not None:
@@ -150,6 +152,14 @@ def _fresh_id() -> str:
 
 def _moment(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+def _read_password(path: Path) -> str:
+    try:
+        return checked_xml(read_secret(path).decode("utf-8"))
+    except ValueError as error:
+        problem = ConfigurationProblem(str(path), 0, "no text", "a password, UTF-8")
+        raise ConfigurationError([problem]) from error
 
 
 def _xmlsec() -> ModuleType:

@@ -1,0 +1,521 @@
+"""A SOAP service as REST: a real one by another maker, and ones that misbehave."""
+
+import asyncio
+import base64
+import gzip
+import importlib.util
+import ssl
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from adapters.operations import Caller, SourceUnavailable
+from adapters.soap.kind import KIND, open_soap
+from adapters.soap.settings import (
+    CallingSettings,
+    DescriptionSettings,
+    EndpointSettings,
+    ServiceTlsSettings,
+    SoapAdapterSettings,
+)
+from config.settings import parse_settings
+from tests.soap_descriptions import SOAP12_BINDING, wsdl
+from tests.soap_services import (
+    Rest,
+    Service,
+    adapter,
+    echoed,
+    envelope,
+    fault,
+    key_pair,
+    listening,
+    spyne_persons,
+)
+from trust.errors import ConfigurationError, StorageError
+from trust.settings import ByteSize
+
+Opened = Callable[..., AbstractAsyncContextManager[Rest]]
+_spyne = pytest.mark.skipif(
+    importlib.util.find_spec("spyne") is None or sys.version_info >= (3, 12),
+    reason="spyne is not here, or not for this Python",
+)
+QUICK = CallingSettings(timeout=timedelta(seconds=2), max_answer=ByteSize(64 * 1024))
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Opened:
+    """An adapter for the echo service, with the settings of a test."""
+
+    @asynccontextmanager
+    async def open_one(
+        service: Service,
+        *,
+        calling: CallingSettings = QUICK,
+        data: bytes | None = None,
+        tls: ssl.SSLContext | None = None,
+        **more: object,
+    ) -> AsyncIterator[Rest]:
+        (tmp_path / "a.wsdl").write_bytes(data or wsdl())
+        async with listening(service, tls) as address:
+            settings = SoapAdapterSettings(
+                title="Echo",
+                port=0,
+                wsdl=DescriptionSettings(file=tmp_path / "a.wsdl", get=("echo",)),
+                endpoint=EndpointSettings(address=address),
+                calling=calling,
+                **more,  # type: ignore[arg-type]
+            )
+            async with adapter(settings, await open_soap(settings)) as rest:
+                yield rest
+
+    return open_one
+
+
+# A real service.
+
+
+@_spyne
+async def test_a_service_of_another_maker_is_asked_as_rest(tmp_path: Path) -> None:
+    with spyne_persons() as (_, described):
+        (tmp_path / "persons.wsdl").write_bytes(described)
+        settings = SoapAdapterSettings(
+            title="Persons",
+            port=0,
+            wsdl=DescriptionSettings(file=tmp_path / "persons.wsdl", get=("greet",)),
+            endpoint=EndpointSettings(address_from_wsdl=True),
+        )
+        async with adapter(settings, await open_soap(settings)) as rest:
+            person = {
+                "code": "38001085718",
+                "born": "1980-01-08",
+                "seen": "2026-11-21T20:30:00.500000+02:00",
+                "income": "12.340",
+                "height": 1.5e300,
+                "alive": True,
+                "status": "resident",
+                "photo": base64.b64encode(b"\x00\xff").decode(),
+                "addresses": {
+                    "Address": [{"kind": "home", "street": "A & B <1>", "number": 3}, None]
+                },
+                "names": ["Ülo", "", " two  words "],
+                "mother": {"code": "2", "addresses": {}},
+            }
+            assert await rest.call("/echo", {"person": person}) == (200, {"echoResult": person})
+            assert await rest.call("/greet?name=%C3%9Clo&times=2") == (
+                200,
+                {"greetResult": "Hello Ülo Hello Ülo"},
+            )
+            assert await rest.call("/anything", {"text": "x"}) == (
+                200,
+                {"anythingResult": {"root": {"@id": "1", "child": "x"}}},
+            )
+            status, answer = await rest.call("/echo", {"person": person | {"status": "dead"}})
+            assert (status, answer["parameter"]) == (400, "person.status")
+            assert await rest.call("/fail", {"side": "Client"}) == (
+                400,
+                {"error": "There is no such person.", "code": "Client.NoSuchPerson"},
+            )
+            assert (await rest.call("/fail", {"side": "Server"}))[0] == 502
+            assert await rest.call("/health/ready") == (200, {"ready": True})
+            status, description = await rest.call("/openapi.json")
+            validator = pytest.importorskip("openapi_spec_validator")
+            validator.validate(description)
+
+
+# What is sent.
+
+
+async def test_a_request_is_an_envelope_with_its_action(opened: Opened) -> None:
+    service = Service()
+    async with opened(service) as rest:
+        assert await rest.call("/echo?text=%3Ca%3E") == (200, {"text": "hi"})
+    assert service.requests == [
+        b"<?xml version='1.0' encoding='utf-8'?>\n"
+        b'<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/">'
+        b'<soapenv:Header/><soapenv:Body><ns0:echo xmlns:ns0="urn:t"><ns0:text>&lt;a&gt;</ns0:text>'
+        b"</ns0:echo></soapenv:Body></soapenv:Envelope>"
+    ]
+    headers = service.headers[0]
+    assert headers["Content-Type"] == "text/xml; charset=utf-8"
+    assert headers["SOAPAction"] == '"urn:t/echo"'
+
+
+async def test_soap_1_2_has_its_own_envelope_and_type(opened: Opened) -> None:
+    answer = echoed().replace(
+        b"schemas.xmlsoap.org/soap/envelope/", b"www.w3.org/2003/05/soap-envelope"
+    )
+    service = Service(answer, "application/soap+xml; charset=utf-8")
+    async with opened(service, data=wsdl(binding=SOAP12_BINDING)) as rest:
+        assert await rest.call("/echo?text=a") == (200, {"text": "hi"})
+    content_type = service.headers[0]["Content-Type"]
+    assert content_type == 'application/soap+xml; charset=utf-8; action="urn:t/echo"'
+    assert b"http://www.w3.org/2003/05/soap-envelope" in service.requests[0]
+
+
+# Faults.
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "told"),
+    [
+        ("soap:Client", 400, "Client"),
+        ("s:Client.Data", 400, "Client.Data"),
+        ("s:Server", 502, "Server"),
+        ("wsse:FailedAuthentication", 502, "FailedAuthentication"),
+        ("", 502, None),
+    ],
+)
+@pytest.mark.parametrize("http", [200, 500, 400])
+async def test_a_fault_is_told_by_its_code_and_sentence(
+    opened: Opened, code: str, status: int, told: str | None, http: int
+) -> None:
+    async with opened(Service(fault(code, "No such person."), status=http)) as rest:
+        expected: dict[str, object] = {"error": "No such person."}
+        expected |= {"code": told} if told else {}
+        assert await rest.call("/echo?text=a") == (status, expected)
+
+
+async def test_a_fault_of_soap_1_2_tells_its_innermost_code(opened: Opened) -> None:
+    body = (
+        "<s:Fault><s:Code><s:Value>s:Sender</s:Value><s:Subcode><s:Value>m:NoPerson</s:Value>"
+        '</s:Subcode></s:Code><s:Reason><s:Text xml:lang="en">No.</s:Text></s:Reason></s:Fault>'
+    )
+    data = envelope(body).replace(
+        b"schemas.xmlsoap.org/soap/envelope/", b"www.w3.org/2003/05/soap-envelope"
+    )
+    service = Service(data, "application/soap+xml", status=500)
+    async with opened(service, data=wsdl(binding=SOAP12_BINDING)) as rest:
+        assert await rest.call("/echo?text=a") == (400, {"error": "No.", "code": "NoPerson"})
+
+
+async def test_a_huge_fault_is_cut_and_its_detail_stays_here(opened: Opened) -> None:
+    body = fault("s:" + "C" * 5000, "T" * 5000, "<row>secret</row>" * 1000)
+    async with opened(Service(body, status=500)) as rest:
+        status, answer = await rest.call("/echo?text=a")
+    assert status == 502
+    assert answer == {"error": "T" * 1000, "code": "C" * 255}
+
+
+async def test_the_sentence_of_a_fault_can_be_kept_back(opened: Opened) -> None:
+    calling = replace(QUICK, fault_texts=False)
+    async with opened(Service(fault("s:Server", "row 7 of table p")), calling=calling) as rest:
+        assert await rest.call("/echo?text=a") == (
+            502,
+            {"error": "the service refused", "code": "Server"},
+        )
+
+
+# Answers that are none.
+
+_DTD = b'<!DOCTYPE s [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]>' + echoed("&b;")
+_DEEP = envelope("<a>" * 300 + "</a>" * 300)
+_WIDE = envelope("<a>" + "<b/>" * 12_000 + "</a>")
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        Service(b"<html/>", "text/html"),
+        Service(b"<html/>", "text/html", status=404),
+        Service(echoed(), "application/json"),
+        Service(echoed(), ""),
+        Service(b"", "text/xml"),
+        Service(b"{}", "text/xml"),
+        Service(_DTD),
+        Service(_DEEP),
+        Service(_WIDE),
+        Service(echoed(), status=500),
+        Service(echoed(), status=302),
+        Service(envelope("")),
+        Service(envelope('<other xmlns="urn:t"/>')),
+        Service(envelope('<echoResponse xmlns="urn:t"/>')),
+        Service(envelope('<echoResponse xmlns="urn:t"><text/><more/></echoResponse>')),
+        Service(echoed() + b"x"),
+        Service(b"x" * 70_000),
+        Service(echoed("x" * 70_000)),
+        Service(b"--b\r\n\r\nx\r\n--b--", "multipart/related"),
+        Service(b"--b\r\n\r\nx\r\n--b--", "multipart/related; boundary=b"),
+        Service(b"--b\r\n", "multipart/related; boundary=b"),
+        Service(gzip.compress(echoed())),
+    ],
+    ids=lambda service: f"{service.content_type}-{service.status}-{service.body[:20]!r}",
+)
+async def test_what_is_no_answer_is_503(opened: Opened, service: Service) -> None:
+    async with opened(service) as rest:
+        status, answer = await rest.call("/echo?text=a")
+    assert (status, answer) == (503, {"error": "the source does not answer"})
+
+
+async def test_an_endless_answer_is_cut(opened: Opened) -> None:
+    sent = 0
+
+    async def pour(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse(headers={"Content-Type": "text/xml"})
+        await response.prepare(request)
+        while True:
+            await response.write(b"<" * 65536)
+            sent += 1
+
+    async with opened(Service(answerer=pour)) as rest:
+        assert (await rest.call("/echo?text=a"))[0] == 503
+    assert sent < 200
+
+
+async def test_a_compressed_answer_is_not_unpacked(opened: Opened) -> None:
+    async def pack(request: web.Request) -> web.StreamResponse:
+        headers = {"Content-Type": "text/xml", "Content-Encoding": "gzip"}
+        return web.Response(body=gzip.compress(b"x" * 10_000_000), headers=headers)
+
+    async with opened(Service(answerer=pack)) as rest:
+        assert (await rest.call("/echo?text=a"))[0] == 503
+
+
+async def test_a_slow_service_is_504(opened: Opened) -> None:
+    async def sleep(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(5)
+        raise AssertionError
+
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/xml"})
+        await response.prepare(request)
+        for _ in range(50):
+            await response.write(b" ")
+            await asyncio.sleep(0.1)
+        return response
+
+    calling = replace(QUICK, timeout=timedelta(milliseconds=300))
+    for answerer in (sleep, drip):
+        async with opened(Service(answerer=answerer), calling=calling) as rest:
+            status, answer = await rest.call("/echo?text=a")
+        assert (status, answer) == (504, {"error": "the source took too long"})
+
+
+async def test_redirects_are_not_followed(opened: Opened) -> None:
+    elsewhere = Service()
+
+    async def redirect(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPTemporaryRedirect(address)
+
+    async with listening(elsewhere) as address, opened(Service(answerer=redirect)) as rest:
+        assert (await rest.call("/echo?text=a"))[0] == 503
+    assert elsewhere.requests == []
+
+
+async def test_a_service_that_is_away_is_503_and_not_ready(tmp_path: Path) -> None:
+    (tmp_path / "a.wsdl").write_bytes(wsdl())
+    async with listening(Service()) as address:
+        pass
+    settings = SoapAdapterSettings(
+        title="Echo",
+        port=0,
+        wsdl=DescriptionSettings(file=tmp_path / "a.wsdl"),
+        endpoint=EndpointSettings(address=address),
+    )
+    source = await open_soap(settings)
+    assert [*await source.check()][-1].startswith("the service: ClientConnectorError")
+    async with adapter(settings, source) as rest:
+        assert (await rest.call("/echo", {"text": "a"}))[0] == 503
+        status, answer = await rest.call("/health/ready")
+    assert (status, answer["ready"]) == (503, False)
+    assert address.removeprefix("http://").partition("/")[0] not in str(answer)
+
+
+# Attachments.
+
+
+def related(*parts: tuple[str, bytes]) -> bytes:
+    """A multipart message: header lines and body of each part."""
+    return (
+        b"".join(b"--b\r\n" + head.encode() + b"\r\n\r\n" + body + b"\r\n" for head, body in parts)
+        + b"--b--\r\n"
+    )
+
+
+_PHOTO = """
+<xs:element name="echo"><xs:complexType><xs:sequence><xs:element name="text" type="xs:string"/>
+</xs:sequence></xs:complexType></xs:element>
+<xs:element name="echoResponse"><xs:complexType><xs:sequence>
+  <xs:element name="photo" type="xs:base64Binary" maxOccurs="unbounded"/>
+</xs:sequence></xs:complexType></xs:element>
+"""
+_INCLUDE = (
+    '<photo><i:Include xmlns:i="http://www.w3.org/2004/08/xop/include" href="cid:{}"/></photo>'
+)
+
+
+def included(*ids: str) -> bytes:
+    inside = "".join(_INCLUDE.format(one) for one in ids)
+    return envelope(f'<echoResponse xmlns="urn:t">{inside}</echoResponse>')
+
+
+_XOP = 'Content-Type: application/xop+xml; charset=UTF-8; type="text/xml"\r\nContent-ID: <root>'
+
+
+async def test_included_attachments_stand_where_they_belong(opened: Opened) -> None:
+    body = related(
+        ("Content-Type: image/png\r\nContent-ID: <p%1@x>", b"\x00\r\n--\xff"),
+        (_XOP, included("p%251@x")),
+    )
+    service = Service(body, 'multipart/related; boundary=b; start="<root>"')
+    async with opened(service, data=wsdl(_PHOTO)) as rest:
+        status, answer = await rest.call("/echo?text=a")
+    assert (status, answer) == (200, {"photo": [base64.b64encode(b"\x00\r\n--\xff").decode()]})
+
+
+@pytest.mark.parametrize("ids", [("gone",), ("p", "p"), ("",)])
+async def test_includes_that_do_not_fit_are_refused(opened: Opened, ids: tuple[str, ...]) -> None:
+    body = related((_XOP, included(*ids)), ("Content-Type: a/b\r\nContent-ID: <p>", b"x"))
+    async with opened(Service(body, "multipart/related; boundary=b"), data=wsdl(_PHOTO)) as rest:
+        assert (await rest.call("/echo?text=a"))[0] == 503
+
+
+async def test_other_attachments_are_refused_or_told(opened: Opened) -> None:
+    body = related(
+        ("Content-Type: text/xml; charset=UTF-8", echoed()),
+        ("Content-Type: text/plain\r\nContent-ID: <one>", b"abc"),
+        ("Content-Type: image/png\r\nContent-Transfer-Encoding: base64", b"AAEC"),
+    )
+    service = Service(body, "multipart/related; boundary=b; type=text/xml")
+    async with opened(service) as rest:
+        assert (await rest.call("/echo?text=a"))[0] == 503
+    async with opened(service, calling=replace(QUICK, attachments=True)) as rest:
+        assert await rest.call("/echo?text=a") == (
+            200,
+            {
+                "text": "hi",
+                "attachments": [
+                    {"id": "one", "media_type": "text/plain", "content": "YWJj"},
+                    {"id": None, "media_type": "image/png", "content": "AAEC"},
+                ],
+            },
+        )
+
+
+# TLS.
+
+
+async def test_a_pinned_certificate_is_the_only_one_that_counts(
+    opened: Opened, tmp_path: Path
+) -> None:
+    service_pair, other = key_pair(tmp_path, "service"), key_pair(tmp_path, "other")
+    client = key_pair(tmp_path, "client")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(service_pair.certificate, service_pair.key)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.load_verify_locations(client.certificate)
+    ours = ServiceTlsSettings(
+        pinned=(service_pair.certificate,), certificate=client.certificate, key=client.key
+    )
+    for settings, status in (
+        (ours, 200),
+        (replace(ours, pinned=(other.certificate,)), 503),
+        (replace(ours, pinned=(), authorities=(service_pair.certificate,)), 503),  # the name
+        (replace(ours, pinned=()), 503),
+        (replace(ours, certificate=None, key=None), 503),
+    ):
+        async with opened(Service(), tls=tls, calling=replace(QUICK, tls=settings)) as rest:
+            assert (await rest.call("/echo?text=a"))[0] == status
+
+
+async def test_a_key_that_everybody_can_read_ends_the_start(opened: Opened, tmp_path: Path) -> None:
+    pair = key_pair(tmp_path, "client")
+    pair.key.chmod(0o644)
+    tls = ServiceTlsSettings(certificate=pair.certificate, key=pair.key)
+    (tmp_path / "a.wsdl").write_bytes(wsdl())
+    settings = SoapAdapterSettings(
+        title="Echo",
+        wsdl=DescriptionSettings(file=tmp_path / "a.wsdl"),
+        endpoint=EndpointSettings(address="https://127.0.0.1/"),
+        calling=CallingSettings(tls=tls),
+    )
+    with pytest.raises(ConfigurationError, match="open to every user"):
+        await open_soap(settings)
+
+
+# Settings.
+
+_TOML = """
+kind = "soap"
+title = "Echo"
+[wsdl]
+file = "a.wsdl"
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("", "found neither, expected either address or address_from_wsdl"),
+        ('[endpoint]\naddress = "http://a/"\naddress_from_wsdl = true', "found both"),
+        ('[endpoint]\naddress = "ftp://a/"', "an address with http or https"),
+        ('[endpoint]\naddress = "http://u:p@a/"', "an address with http or https"),
+        ('[endpoint]\naddress = "http://a:99999/"', "an address with http or https"),
+        (
+            '[endpoint]\naddress = "http://a/"\n[calling.tls]\nkey = "a.key"',
+            "found one of the two, expected certificate and key",
+        ),
+        (
+            '[endpoint]\naddress = "http://a/"\n[calling.tls]\npinned = ["a"]\nauthorities = ["b"]',
+            "found authorities beside it",
+        ),
+    ],
+)
+def test_contradictions_in_the_settings_are_told_with_their_line(
+    more: str, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        parse_settings(
+            KIND.settings, _TOML + more, file="adapter.toml", folder=tmp_path, check=KIND.problems
+        )
+
+
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        ({"operations": ("gone",)}, "operation 'gone': the description has no such operation"),
+        ({"get": ("gone",)}, "operation 'gone'"),
+        ({"file": Path("missing.wsdl")}, "can't be read"),
+        ({"catalogue": Path("other")}, "outside of the catalogue"),
+        ({"service": "Z"}, "no service 'Z'"),
+    ],
+)
+async def test_what_the_description_does_not_have_ends_the_start(
+    description: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.wsdl").write_bytes(wsdl())
+    anchored = {
+        key: tmp_path / value if isinstance(value, Path) else value
+        for key, value in description.items()
+    }
+    settings = SoapAdapterSettings(
+        title="Echo",
+        wsdl=DescriptionSettings(**{"file": tmp_path / "a.wsdl", **anchored}),  # type: ignore[arg-type]
+        endpoint=EndpointSettings(address="http://127.0.0.1/"),
+    )
+    with pytest.raises(StorageError, match=words):
+        await open_soap(settings)
+
+
+async def test_errors_of_an_answer_never_hold_its_values(tmp_path: Path) -> None:
+    (tmp_path / "a.wsdl").write_bytes(wsdl(_PHOTO))
+    body = envelope('<echoResponse xmlns="urn:t"><photo>38001085718!</photo></echoResponse>')
+    async with listening(Service(body)) as address:
+        settings = SoapAdapterSettings(
+            title="Echo",
+            wsdl=DescriptionSettings(file=tmp_path / "a.wsdl"),
+            endpoint=EndpointSettings(address=address),
+        )
+        source = await open_soap(settings)
+        try:
+            with pytest.raises(SourceUnavailable, match="element 'photo' holds a value") as caught:
+                await source.run(source.operations[0], {"text": "x"}, Caller())
+        finally:
+            await source.close()
+    assert "38001085718" not in str(caught.value)
