@@ -55,15 +55,15 @@ def parse_wsdl(raw: bytes) -> WsdlDescription:
     return _Reader(root).read()
 
 
-def hide_addresses(raw: bytes) -> bytes:
+def hide_addresses(raw: bytes, address: str = HIDDEN_ADDRESS) -> bytes:
     """The description as others get it: every SOAP 1.1 address replaced, in UTF-8.
 
     Comments stay; addresses of SOAP 1.2 are not touched. Raises MalformedMessage (`invalid_xml`).
     """
     root = _parse(raw)
-    for address in root.iter(f"{{{_SOAP}}}address"):
-        if "location" in address.attrib:
-            address.set("location", HIDDEN_ADDRESS)
+    for element in root.iter(f"{{{_SOAP}}}address"):
+        if "location" in element.attrib:
+            element.set("location", address)
     body = etree.tostring(root.getroottree(), encoding="UTF-8", xml_declaration=False)
     return b'<?xml version="1.0" encoding="UTF-8"?>' + body
 

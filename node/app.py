@@ -33,6 +33,7 @@ from node.metadata.client_list_page import ClientListPage
 from node.metadata.descriptions import Descriptions
 from node.metadata.rest_metadata import RestMetadata
 from node.metadata.soap_metadata import SoapMetadata
+from node.metadata.wsdl_page import WsdlPage
 from node.network.information_system import InformationSystem
 from node.network.ocsp_responder import OcspResponder
 from node.network.peers import PeerRoutes, Peers
@@ -255,6 +256,8 @@ class Node:
             "/verificationconf": downloads.verification_conf,
             "/listClients": ClientListPage(snapshots, dialect),
         }
+        if settings.systems.wsdl_client is not None:
+            pages["/wsdl"] = WsdlPage(consumer, settings.systems.wsdl_client, settings.systems.idle)
         self.systems_port = SystemsPort(consumer, pages)
         self._evidence = evidence
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from node.log.settings import MessageLogSettings
 from node.metadata.settings import DescriptionSettings
-from trust.ids import ServerId
+from trust.ids import ClientId, ServerId
 from trust.settings import Bounds, ByteSize, ListenPort, Port, SettingProblem, required, setting
 
 _LOOPBACK = ("127.", "::1", "localhost")
@@ -35,6 +35,11 @@ class SystemsSettings:
     http_port: ListenPort = setting(8080, "plain HTTP")
     https_port: ListenPort = setting(8443, "HTTPS with the node's internal TLS certificate")
     idle: Seconds = setting(timedelta(seconds=30), "an idle connection is closed after this")
+    wsdl_client: ClientId | None = setting(
+        None,
+        "a client of this node in whose name GET /wsdl asks; without it there is no such page",
+        example="EX:GOV:1000:portal",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

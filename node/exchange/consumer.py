@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from aiohttp import web
 
+from catalog.services import Repair
 from node.body import Section, SpooledBody
 from node.exchange.account import Account, now_ms, to_nobody
 from node.exchange.attachments import AttachmentStream
@@ -44,7 +45,7 @@ from trust.errors import (
     UntrustedPeer,
 )
 from trust.evidence.hashchain import PartDigest
-from trust.ids import ServerId
+from trust.ids import ClientId, ServerId
 from trust.pki.identities import SignIdentity
 
 _ANSWERED = (200, 500)  # with every other status it is no answer of a node
@@ -88,13 +89,18 @@ class Consumer:
 
     async def handle_rest(self, request: web.BaseRequest) -> web.StreamResponse:
         """Carry one request under `/r1/`; every failure becomes a fault."""
-        return await self._carry(request, RestCall(request, self.patience))
+        return await self.carry(request, RestCall(request, self.patience))
 
     async def handle_soap(self, request: web.BaseRequest) -> web.StreamResponse:
         """Carry one SOAP request; every failure becomes a fault."""
-        return await self._carry(request, SoapCall(request, self.patience))
+        return await self.carry(request, SoapCall(request, self.patience, self._repairs))
 
-    async def _carry(self, http: web.BaseRequest, call: SystemCall) -> web.StreamResponse:
+    def _repairs(self, client: ClientId) -> frozenset[Repair]:
+        hosted = self.snapshots.services().client(client)
+        return frozenset() if hosted is None else hosted.repairs
+
+    async def carry(self, http: web.BaseRequest, call: SystemCall) -> web.StreamResponse:
+        """Carry a call, whatever it is written in; every failure becomes a fault."""
         with Account("consumer", self.metrics, self.ended) as account:
             try:
                 return await self._exchange(http, call, account)

@@ -5,11 +5,12 @@ Source: messages.md 3; transport.md 5, 8; X-Road 7.8 ClientMessageProcessor.java
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 
 from aiohttp import web
 
+from catalog.services import Repair
 from node.body import Section
 from node.exchange.account import Account
 from node.exchange.attachments import AttachmentHead, AttachmentStream
@@ -30,10 +31,12 @@ from node.messages.exchange import check_soap_answers
 from node.messages.fault import Side
 from node.messages.soap import SoapFaultMessage, SoapMessage, parse_soap
 from node.messages.soap_reader import SoapLimits, SoapReader
+from node.messages.soap_repair import repair_request
 from node.messages.transport import SoapPart
 from node.messages.transport_reader import SOAP_LIMITS
 from trust.digests import sha512
 from trust.errors import ExchangeError, MalformedMessage
+from trust.ids import ClientId
 
 
 class SoapCall:
@@ -43,10 +46,21 @@ class SoapCall:
     without_identity = "Security server has no valid authentication certificate"
     limits = SOAP_LIMITS
 
-    def __init__(self, request: web.BaseRequest, patience: timedelta) -> None:
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        patience: timedelta,
+        repairs: Callable[[ClientId], Collection[Repair]] = lambda _: (),
+    ) -> None:
+        """Take a request.
+
+        Args:
+            repairs: what to add to the calls of a client.
+        """
         self.side = Side.REQUESTER
         self._http = request
         self._patience = patience
+        self._repairs = repairs
         self._content_type = request.headers.get("Content-Type")
         self._soap_action = request.headers.get("SOAPAction", "")
         self._stream: SoapStream | None = None
@@ -70,6 +84,10 @@ class SoapCall:
         if isinstance(message, SoapFaultMessage):
             raise ExchangeError(message.fault.text, message.fault.code)
         self.side = Side.CONSUMER
+        if repairs := self._repairs(message.client):
+            message, self._soap_action = repair_request(
+                message, part.content_type, self._soap_action, repairs
+            )
         self._part = part
         self._request = SoapRequest(message, str(uuid.uuid4()))
         return self._request

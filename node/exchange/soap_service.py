@@ -29,6 +29,7 @@ from node.messages.multipart import new_boundary
 from node.messages.soap import SoapFaultMessage, parse_soap
 from node.messages.soap_hash import insert_request_hash
 from node.messages.soap_reader import SoapLimits, SoapReader
+from node.messages.soap_repair import repair_answer
 from node.messages.transport_reader import SOAP_LIMITS
 from node.network.information_system import InformationSystem, SystemAnswer
 from trust.digests import sha512
@@ -105,11 +106,15 @@ class SoapService:
                 )
                 account.response_in = now_ms()
                 account.status = answer.status
-                reply = await self._read_reply(answer)
+                reply = await self._read_reply(answer, repaired=service.repair_headers)
             yield reply
 
-    async def _read_reply(self, answer: SystemAnswer) -> Reply:
-        """The system's answer up to its attachments; its fault is raised as it came."""
+    async def _read_reply(self, answer: SystemAnswer, *, repaired: bool) -> Reply:
+        """The system's answer up to its attachments; its fault is raised as it came.
+
+        Args:
+            repaired: whether its header is completed first.
+        """
         if answer.status not in _ANSWERED:
             raise NetworkFailure(
                 f"Server responded with error {answer.status}: {answer.reason:.100}", "http_error"
@@ -124,7 +129,8 @@ class SoapService:
         part = await stream.envelope()
         if part is None:
             raise MalformedMessage("No response message received from service", "invalid_message")
-        found = parse_soap(part.raw, part.content_type)
+        raw = repair_answer(part.raw, self.request.message) if repaired else part.raw
+        found = parse_soap(raw, part.content_type)
         if isinstance(found, SoapFaultMessage):
             raise ReceivedFault(found.fault, found.raw)
         hashed = insert_request_hash(found.raw, found.charset, sha512(self.request.raw))
