@@ -46,6 +46,7 @@ class SoapFaceSettings:
     namespace: Annotated[str, Matching(r"[A-Za-z][A-Za-z0-9+.-]*:\S+", "a URI")] = setting(
         "urn:sacbe:adapter", "target namespace of the operations; never to be changed once in use"
     )
+    version: str = setting("v1", "version of every service in the WSDL; empty: none")
     address: str = setting("", "where the WSDL says that the service is; empty: where it was asked")
 
 

@@ -23,6 +23,7 @@ from adapters.account import Account, AdapterMetrics, Measuring
 from adapters.calls import Calls, Refusal
 from adapters.faces.openapi import describe
 from adapters.faces.rest import RestFace, caller_of, refuse
+from adapters.faces.soap import SoapFace
 from adapters.operations import Noticing, Source
 from adapters.settings import AdapterSettings, TlsSettings
 from node.network.tls import TlsIdentity, systems_listener
@@ -68,6 +69,8 @@ def build_app(settings: AdapterSettings, source: Source) -> web.Application:
     app.router.add_get("/health/live", live)
     app.router.add_get("/health/ready", ready)
     app.router.add_get("/metrics", numbers)
+    if settings.soap.enabled:
+        SoapFace(calls, settings, metrics).add_routes(app)
     RestFace(calls, settings.limits, metrics).add_routes(app)
     return app
 
