@@ -115,6 +115,11 @@ class Draft:
             return self.envelope
         return "".join(f"{line}\r\n" for line in self.lines).encode()
 
+    @property
+    def payload(self) -> bytes:
+        """What the signature knows as the first attachment; empty without one."""
+        return self.attachments[0].data if self.attachments else self.body or b""
+
     def set_header(self, name: str, value: str | None) -> None:
         """Give a header of the REST head another value; None removes it."""
         wanted = name.lower() + ":"

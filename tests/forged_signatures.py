@@ -125,7 +125,7 @@ def _names_more(draft: Draft, _: LivePki) -> None:
 
 
 def _sha256(draft: Draft, _: LivePki) -> None:
-    data = {"/message.xml": draft.head, "/attachment1": draft.body or b""}
+    data = {"/message.xml": draft.head, "/attachment1": draft.payload}
     draft.edit_digests = lambda _: [
         PartDigest(name, digest(SHA256_URI, one), SHA256_URI) for name, one in data.items()
     ]

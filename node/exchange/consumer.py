@@ -121,14 +121,14 @@ class Consumer:
                 account.peer, account.service_server = peer.server.id, peer.server.address
                 account.clock.mark("connect")
                 outgoing = self._outgoing(asked, store, peer, account)
-                received, original_content_type = await self._ask(call, outgoing, peer, account)
+                received = await self._ask(call, outgoing, peer, account)
             with received:  # the peer's connection is free for the next exchange by now
                 self._judge(asked, received, outgoing.bodies)
                 account.clock.mark("verify")
                 await self.evidence.keep_response(request, received, str(account.peer))
                 account.clock.mark("log")
                 account.response_out = now_ms()
-                answer = await call.tell(received, original_content_type, account)
+                answer = await call.tell(received, account)
                 account.clock.mark("answer")
                 return answer
 
@@ -196,12 +196,8 @@ class Consumer:
 
     async def _ask(
         self, call: SystemCall, outgoing: OutgoingMessage, peer: Reached, account: Account
-    ) -> tuple[ReceivedMessage, str | None]:
-        """Send the request and read the whole answer; a fault is raised as it came.
-
-        Returns:
-            The answer, and the content type that the provider's system gave it.
-        """
+    ) -> ReceivedMessage:
+        """Send the request and read the whole answer; a fault is raised as it came."""
         account.request_out = now_ms()
         answer = await peer.send(call.envelope(outgoing.content_type), outgoing.pieces())
         account.response_in = now_ms()
@@ -220,7 +216,7 @@ class Consumer:
         except ExchangeError:
             received.close()
             raise
-        return received, envelope.original_content_type
+        return received
 
     async def _receive(
         self, call: SystemCall, envelope: ResponseEnvelope, answer: Answer, account: Account
@@ -228,7 +224,12 @@ class Consumer:
         try:
             reader = TransportReader(Direction.RESPONSE, envelope.content_type, call.limits)
             received = await receive(
-                answer.pieces(), reader, self.spool.body, call.read_answer, rest=call.rest
+                answer.pieces(),
+                reader,
+                self.spool.body,
+                call.read_answer,
+                rest=call.rest,
+                original_content_type=envelope.original_content_type or "",
             )
         except LoggingFailed:
             raise
@@ -253,4 +254,4 @@ class Consumer:
         By the trust list of now, for an answer may take its time.
         """
         self.evidence.judge(received, asked.request.provider, self.snapshots.take().conf)
-        asked.call.check_answers(bodies)
+        asked.call.check_answers(received, bodies)

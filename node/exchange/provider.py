@@ -301,6 +301,7 @@ class _Reception:
                 self._new_store,
                 self._judge_head,
                 rest=call.rest,
+                original_content_type=envelope.original_content_type,
             )
         except (LoggingFailed, *_REFUSALS):
             raise

@@ -43,6 +43,8 @@ class ReceivedMessage:
         head_type: content type and other fields of the SOAP part.
         attachments: of a SOAP message; the body of a REST message is the only one.
         fault: what the peer reports instead of a message, or in place of the signature.
+        original_content_type: what a system called its SOAP message, as the other node says in an
+            HTTP header that nothing signs.
         stray: whether a message of the other protocol came.
     """
 
@@ -55,6 +57,7 @@ class ReceivedMessage:
     signature: bytes = b""
     ocsp_responses: list[bytes] = field(default_factory=list)
     fault: FaultPart | None = None
+    original_content_type: str = ""
     stray: bool = False
     _store: SpooledBody | None = None
     _arriving: AttachmentHead | None = None
@@ -120,6 +123,7 @@ async def receive(
     judge_head: Callable[[ReceivedMessage], None],
     *,
     rest: bool = True,
+    original_content_type: str = "",
 ) -> ReceivedMessage:
     """Read a whole message; a fault or a message of the other protocol ends it early.
 
@@ -131,7 +135,7 @@ async def receive(
     Raises:
         ExchangeError: of the reader, of `judge_head`, or of the store; nothing stays open.
     """
-    message = ReceivedMessage(rest)
+    message = ReceivedMessage(rest, original_content_type=original_content_type)
     try:
         async for piece in source:
             for event in reader.feed(piece):

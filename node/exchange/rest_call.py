@@ -77,14 +77,12 @@ class RestCall:
     def read_answer(self, received: ReceivedMessage) -> None:
         self._response = RestResponseHead.parse(received.head)
 
-    def check_answers(self, bodies: Sequence[Section]) -> None:
+    def check_answers(self, received: ReceivedMessage, bodies: Sequence[Section]) -> None:
         head = self._asked
         hashed = request_hash(head.raw, bodies[0].digest if bodies else None)
         check_answers(head, self._answer, hashed)
 
-    async def tell(
-        self, received: ReceivedMessage, original_content_type: str | None, account: Account
-    ) -> web.StreamResponse:
+    async def tell(self, received: ReceivedMessage, account: Account) -> web.StreamResponse:
         response = self._answer
         account.status = response.status
         headers = [item for item in response.headers if item[0].lower() not in DROPPED_HEADERS]

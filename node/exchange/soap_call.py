@@ -5,7 +5,7 @@ Source: messages.md 3; transport.md 5, 8; X-Road 7.8 ClientMessageProcessor.java
 
 import asyncio
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import timedelta
 
 from aiohttp import web
@@ -67,6 +67,7 @@ class SoapCall:
         self._part: SoapPart | None = None
         self._request: SoapRequest | None = None
         self._response: SoapMessage | None = None
+        self._content: tuple[str, int, AsyncIterator[bytes]] | None = None
 
     def check_method(self) -> None:
         check_method(self._http.method)
@@ -136,16 +137,20 @@ class SoapCall:
             raise AssertionError("a fault is a part of its own kind")
         self._response = message
 
-    def check_answers(self, bodies: Sequence[Section]) -> None:
+    def check_answers(self, received: ReceivedMessage, bodies: Sequence[Section]) -> None:
         if self._response is None:
             raise AssertionError("the answer has not been read yet")
         request = self._asked.message
         check_soap_answers(request, self._response, sha512(request.raw))
+        try:
+            self._content = soap_content(received)
+        except MalformedMessage as error:
+            raise error.within("service_failed") from error.__cause__
 
-    async def tell(
-        self, received: ReceivedMessage, original_content_type: str | None, account: Account
-    ) -> web.StreamResponse:
-        content_type, length, pieces = soap_content(received, original_content_type)
+    async def tell(self, received: ReceivedMessage, account: Account) -> web.StreamResponse:
+        if self._content is None:
+            raise AssertionError("the answer has not been checked yet")
+        content_type, length, pieces = self._content
         if content_type != mediatype.SOAP:
             content_type = mediatype.with_charset(content_type)
         return await respond(self._http, 200, [("Content-Type", content_type)], pieces, length)

@@ -14,9 +14,7 @@ from node.messages.multipart import MultipartWriter
 from trust.errors import MalformedMessage
 
 
-def soap_content(
-    received: ReceivedMessage, original_content_type: str | None
-) -> tuple[str, int, AsyncIterator[bytes]]:
+def soap_content(received: ReceivedMessage) -> tuple[str, int, AsyncIterator[bytes]]:
     """A message of another node in the form in which systems exchange it.
 
     Returns:
@@ -26,9 +24,8 @@ def soap_content(
         MalformedMessage: `invalid_content_type`, when there are attachments and no word of how
             they were packed.
     """
-    original = original_content_type or ""
-    packed = original.isprintable() and _packed(original)
-    if packed:
+    original = received.original_content_type
+    if original.isprintable() and _packed(original):
         boundary = MediaType.parse(original).boundary()
         length, pieces = package(boundary, received.head_type, received.head, received.attachments)
         return original, length, pieces

@@ -72,7 +72,7 @@ class SoapService:
         return self._request
 
     def built_in(self, snapshot: Snapshot) -> Call:
-        return Call(self.request.message, snapshot)
+        return Call(self.request.message, snapshot, self._envelope.original_content_type)
 
     def decide(self, snapshot: Snapshot) -> Service:
         request = self.request
@@ -98,8 +98,7 @@ class SoapService:
     ) -> AsyncIterator[Reply]:
         async with AsyncExitStack() as stack:
             with _service_failed():
-                original = self._envelope.original_content_type
-                content_type, _, pieces = soap_content(message, original)
+                content_type, _, pieces = soap_content(message)
                 account.request_out = now_ms()
                 answer = await stack.enter_async_context(
                     systems.call_soap(service, content_type, self._envelope.soap_action, pieces)

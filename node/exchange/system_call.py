@@ -56,16 +56,16 @@ class SystemCall(Protocol):
     def read_answer(self, received: ReceivedMessage) -> None:
         """Read the answer's message part; raises MalformedMessage."""
 
-    def check_answers(self, bodies: Sequence[Section]) -> None:
-        """Whether the answer, whose signature holds, belongs to the request; EvidenceRejected.
+    def check_answers(self, received: ReceivedMessage, bodies: Sequence[Section]) -> None:
+        """Whether the answer, whose signature holds, belongs to the request and can be handed on.
+
+        Raises EvidenceRejected or MalformedMessage.
 
         Args:
             bodies: the attachments that were sent.
         """
 
-    async def tell(
-        self, received: ReceivedMessage, original_content_type: str | None, account: Account
-    ) -> web.StreamResponse:
+    async def tell(self, received: ReceivedMessage, account: Account) -> web.StreamResponse:
         """Hand the answer to the system."""
 
     async def tell_failure(self, failure: Failure) -> web.StreamResponse:
