@@ -34,6 +34,8 @@ from node.metadata.descriptions import Descriptions
 from node.metadata.rest_metadata import RestMetadata
 from node.metadata.soap_metadata import SoapMetadata
 from node.metadata.wsdl_page import WsdlPage
+from node.monitoring.environment import node_certificates
+from node.monitoring.monitor import Monitor
 from node.network.information_system import InformationSystem
 from node.network.ocsp_responder import OcspResponder
 from node.network.peers import PeerRoutes, Peers
@@ -135,6 +137,16 @@ class Node:
         )
         limits = settings.limits
         self.spool = Spool(spool_folder, limits.body, limits.memory_body, limits.disk_reserve)
+        self.monitor = await self._stack.enter_async_context(
+            Monitor(
+                settings.server,
+                pool,
+                settings.monitoring,
+                self.metrics,
+                utc_now,
+                lambda: node_certificates(self.keys.entries, self.internal.chain[0]),
+            )
+        )
         self._build_exchange(self.spool)
         self.health = Health(self._probes())
         self._watch()
@@ -229,6 +241,7 @@ class Node:
             dialect,
             settings.systems.idle,
             der(self.internal.chain[0]),
+            self.monitor.ended,
         )
         self.provider = Provider(
             settings.server,
@@ -241,7 +254,12 @@ class Node:
             Version.find(peers.minimum_version) if peers.minimum_version else None,
             peers.request_timeout,
             max(1, settings.limits.exchanges // 4),
-            (SoapMetadata(self.descriptions), RestMetadata(self.descriptions)),
+            (
+                SoapMetadata(self.descriptions),
+                RestMetadata(self.descriptions),
+                *self.monitor.services,
+            ),
+            self.monitor.ended,
         )
         downloads = Downloads(
             self.log,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from node.log.settings import MessageLogSettings
 from node.metadata.settings import DescriptionSettings
+from node.monitoring.settings import MonitoringSettings
 from trust.ids import ClientId, ServerId
 from trust.settings import Bounds, ByteSize, ListenPort, Port, SettingProblem, required, setting
 
@@ -130,6 +131,9 @@ class NodeSettings:
     admin: AdminSettings = setting(AdminSettings(), "the operator's port")
     descriptions: DescriptionSettings = setting(
         DescriptionSettings(), "descriptions of the services offered here"
+    )
+    monitoring: MonitoringSettings = setting(
+        MonitoringSettings(), "what is kept of exchanges for monitoring, and told to others"
     )
     legacy_fault_codes: bool = setting(
         False, "send fault codes to information systems in the spelling before 7.8"

@@ -24,7 +24,7 @@ class MessageLogSettings:
     """What is kept of each message, and how much may wait."""
 
     body_limit: Annotated[ByteSize, Bounds(ByteSize(0), MAX_KEPT)] = setting(
-        ByteSize(10 << 20), 'largest body kept in the record itself; "0 B" keeps none'
+        ByteSize(10 << 20), 'largest body or attachment kept in the record itself; "0 B" keeps none'
     )
     body_beyond: Beyond = setting(
         Beyond.DROP, "a larger body: drop keeps its digest, folder a file, refuse fails"

@@ -17,18 +17,17 @@ from lxml import etree
 
 from catalog.services import ServiceType
 from node.exchange.builtin import AnswerPart, Call, SoapAnswer
-from node.messages.mediatype import TEXT_XML, MediaType
-from node.messages.soap import SoapMessage, check_strict
+from node.messages.soap import SoapMessage
 from node.messages.soap_answer import build_answer
+from node.monitoring.calls import OPERATIONAL_GROUP, add_child, is_for, read_soap
 from node.monitoring.queries import OPERATIONAL_DATA, OperationalDataQuery
 from node.monitoring.record import INTERNAL_IP, OUTPUT_FIELDS, columns_of, told
 from node.monitoring.record_search import Wanted, read_records
 from node.monitoring.settings import MonitoringSettings
 from trust.database import Pool
-from trust.errors import ExchangeError, MalformedMessage, StorageError
+from trust.errors import ExchangeError, StorageError
 from trust.ids import ClientId, ServerId
 
-_GROUP = "opmonitor"
 _CONTENT_ID = "operational-monitoring-data.json.gz"
 _GZIP = "application/gzip"
 _AT_ONCE = 2  # queries; each takes a connection to the database
@@ -110,10 +109,10 @@ class OperationalDataService:
         data = await asyncio.to_thread(payload.end)
 
         def fill(body: etree._Element) -> None:
-            _add(body, "recordsCount", str(payload.count))
-            _add(body, "records", f"cid:{_CONTENT_ID}")
+            add_child(body, "recordsCount", str(payload.count))
+            add_child(body, "records", f"cid:{_CONTENT_ID}")
             if selection.next is not None:
-                _add(body, "nextRecordsFrom", str(selection.next))
+                add_child(body, "nextRecordsFrom", str(selection.next))
 
         part = AnswerPart(
             _GZIP,
@@ -178,40 +177,7 @@ def _select(query: OperationalDataQuery, available: int, party: ClientId | None)
     return _Selection(wanted, fields, goes_on)
 
 
-def is_for(call: Call, server: ServerId, service_code: str) -> bool:
-    """Whether a call is SOAP and names a service of this node's owner."""
-    request = call.request
-    if not isinstance(request, SoapMessage):
-        return False
-    return request.provider == server.owner and request.service.service_code == service_code
-
-
-def read_soap(call: Call) -> SoapMessage:
-    """The message of a call that brings nothing else.
-
-    Raises:
-        MalformedMessage: of the group `opmonitor`: `invalid_content_type`, or as `check_strict`.
-    """
-    request = call.request
-    if not isinstance(request, SoapMessage):
-        raise AssertionError("a REST call was taken for one of ours")
-    try:
-        if MediaType.parse(call.content_type).base != TEXT_XML:
-            raise MalformedMessage(
-                f"Invalid content type {call.content_type[:255]}, expecting {TEXT_XML}",
-                "invalid_content_type",
-            )
-        check_strict(request)
-    except MalformedMessage as error:
-        raise error.within(_GROUP) from None
-    return request
-
-
 def _unreadable(why: str) -> ExchangeError:
-    return ExchangeError(f"Failed to get records for response: {why}", f"{_GROUP}.internal_error")
-
-
-def _add(parent: etree._Element, name: str, text: str) -> None:
-    """A child of the same namespace and prefix."""
-    namespace = etree.QName(parent).namespace
-    etree.SubElement(parent, etree.QName(namespace, name)).text = text
+    return ExchangeError(
+        f"Failed to get records for response: {why}", f"{OPERATIONAL_GROUP}.internal_error"
+    )

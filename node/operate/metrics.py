@@ -104,7 +104,7 @@ class NodeMetrics:
         """Count one exchange; `code` is empty when it succeeded, else the full fault code."""
         self._running.labels(role).dec()
         if code:
-            self._exchanges.labels(role, "fault", self._label_of(code)).inc()
+            self._exchanges.labels(role, "fault", self.label_of(code)).inc()
         else:
             self._succeeded[role].inc()
         self._duration.labels(role).observe(clock.total)
@@ -114,7 +114,8 @@ class NodeMetrics:
                 child = self._stage_children[role, stage] = self._stages.labels(role, stage)
             child.observe(seconds)
 
-    def _label_of(self, code: str) -> str:
+    def label_of(self, code: str) -> str:
+        """The word that a full fault code counts as."""
         last = code.rpartition(".")[2].replace("_", "").lower()
         for known in self._known_codes:
             if known.replace("_", "") == last:
