@@ -17,8 +17,9 @@ from adapters.soap.catalogue import (
     entry_for,
     parse_index,
 )
-from adapters.soap.description import Description, DescriptionError, read_description
+from adapters.soap.description import DescriptionError, read_description
 from adapters.soap.offering import offer
+from adapters.soap.port import Description
 from tests.soap_descriptions import ECHO, SOAP12_BINDING, schema_document, wsdl
 
 URL = "https://register.example/service?wsdl"

@@ -38,7 +38,7 @@ Opened = Callable[..., AbstractAsyncContextManager[Rest]]
 def answer_to(request: bytes, code: str = "echo") -> bytes:
     """What a provider says: the same header and content, in a response; nothing hashed."""
     envelope = etree.fromstring(request)
-    wrapper = envelope.find(f"{{{SOAP}}}Body")[0]
+    (wrapper,) = envelope.iterfind(f"{{{SOAP}}}Body/*")
     wrapper.tag = f"{{urn:t}}{code}Response"
     return etree.tostring(envelope)
 

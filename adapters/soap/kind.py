@@ -7,8 +7,9 @@ from adapters.kinds import Kind
 from adapters.operations import Source
 from adapters.soap.calling import HttpCaller
 from adapters.soap.catalogue import Catalogue, CatalogueError
-from adapters.soap.description import Description, DescriptionError, read_description
+from adapters.soap.description import DescriptionError, read_description
 from adapters.soap.offering import Offer, offer
+from adapters.soap.port import Description
 from adapters.soap.security import Security
 from adapters.soap.settings import (
     CallingSettings,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from adapters.operations import Method, Operation
 from adapters.shapes import Field, ListOf, Record, Scalar, Shape, ValueType
 from adapters.soap.content import Anything, Content, Element, shape_of
-from adapters.soap.description import Description, SoapOperation
 from adapters.soap.envelope import Attachment
+from adapters.soap.port import Description, SoapOperation
 
 VALUE = "value"  # the field of what has no fields of its own
 ATTACHMENTS = "attachments"

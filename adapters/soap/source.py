@@ -10,7 +10,6 @@ from lxml import etree
 
 from adapters.operations import Caller, Operation, SourceUnavailable, UpstreamRefused
 from adapters.soap.calling import HttpAnswer, HttpCaller
-from adapters.soap.description import Description, SoapOperation
 from adapters.soap.envelope import (
     Answer,
     SoapFault,
@@ -22,6 +21,7 @@ from adapters.soap.envelope import (
     request_headers,
 )
 from adapters.soap.offering import Offer, given_value, with_attachments
+from adapters.soap.port import Description, SoapOperation
 from adapters.soap.security import Security
 from adapters.soap.settings import CallingSettings
 from trust.errors import ExchangeError

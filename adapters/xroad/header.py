@@ -12,8 +12,8 @@ from typing import TypeVar
 from lxml import etree
 
 from adapters.operations import BadParameter, Caller, UpstreamRefused
-from adapters.soap.description import SoapOperation
 from adapters.soap.envelope import Answer, SoapFault, header_of
+from adapters.soap.port import SoapOperation
 from adapters.soap.writing import checked_xml
 from node.messages.exchange import check_soap_answers
 from node.messages.fault import canonical_code
