@@ -165,7 +165,7 @@ def grow_multipart(random: Random) -> bytes:
 
 def take_multipart(data: bytes, random: Random) -> None:
     """In pieces of any size, to the reader alone, to that of peers, and to that of systems."""
-    step = random.choice((1, 7, 7, 100, 100, 1000, 1000, 10_000)) if len(data) < 5000 else 10_000
+    step = random.choice((len(data) // 300 + 1, 100, 1000, 10_000))
     pieces = [data[at : at + step] for at in range(0, len(data), step)]
     failures = []
     for reader in (
