@@ -25,12 +25,13 @@ from tests.drafts import (
     nested,
     split_attachments,
     split_parts,
+    text_of,
 )
 from tests.forged_signatures import FORGERIES
 from tests.instance import PROVIDER
 from tests.raw_http import RawMessage, ask, build_head
 from tests.scene import answering, records, unexpected
-from tests.simulator import Asked, LivePki, exchange_id_of, fault_code, text_of
+from tests.simulator import Asked, LivePki, exchange_id_of, fault_code
 from tests.soap_messages import Envelope, answer_to
 from tests.soap_stage import packed, repacked, soap_answer
 from trust.ids import ClientId, ServerId, ServiceId
