@@ -16,7 +16,7 @@ from adapters.soap.envelope import Answer, SoapFault, header_of
 from adapters.soap.port import SoapOperation
 from adapters.soap.writing import checked_xml
 from node.messages.exchange import check_soap_answers
-from node.messages.fault import canonical_code
+from node.messages.fault_codes import canonical_code
 from node.messages.represented_party import RepresentedParty
 from node.messages.soap import SoapFaultMessage, parse_soap
 from node.messages.soap_header import (

@@ -17,7 +17,6 @@ from xml.sax.saxutils import escape
 
 from lxml import etree
 
-from node.messages.fault_codes import canonical_code as canonical_code
 from node.messages.fault_codes import to_legacy
 from node.messages.version import Version
 from trust.errors import ExchangeError, MalformedMessage, PeerFault
