@@ -69,9 +69,7 @@ class _WsdlCall(SoapCall):
         self._request = SoapRequest(message, str(uuid.uuid4()))
         return self._request
 
-    async def tell(
-        self, received: ReceivedMessage, original_content_type: str | None, account: Account
-    ) -> web.StreamResponse:
+    async def tell(self, received: ReceivedMessage, account: Account) -> web.StreamResponse:
         if len(received.attachments) != 1:
             raise MalformedMessage("The answer does not have one WSDL", "invalid_message")
         body = received.attachments[0].body
