@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from adapters.operations import Caller, SourceUnavailable
 from adapters.soap.kind import KIND, open_soap
 from adapters.soap.settings import (
     CallingSettings,
@@ -45,6 +44,7 @@ _spyne = pytest.mark.skipif(
     importlib.util.find_spec("spyne") is None or sys.version_info >= (3, 12),
     reason="spyne is not here, or not for this Python",
 )
+UNFIT = "the source answered something else than it should"
 QUICK = CallingSettings(timeout=timedelta(seconds=2), max_answer=ByteSize(64 * 1024))
 
 
@@ -246,10 +246,15 @@ _WIDE = envelope("<a>" + "<b/>" * 12_000 + "</a>")
     ],
     ids=lambda service: f"{service.content_type}-{service.status}-{service.body[:20]!r}",
 )
-async def test_what_is_no_answer_is_503(opened: Opened, service: Service) -> None:
+async def test_what_is_no_answer_is_502(opened: Opened, service: Service) -> None:
     async with opened(service) as rest:
-        status, answer = await rest.call("/echo?text=a")
-    assert (status, answer) == (503, {"error": "the source does not answer"})
+        assert await rest.call("/echo?text=a") == (502, {"error": UNFIT})
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_service_that_says_to_wait_is_503(opened: Opened, status: int) -> None:
+    async with opened(Service(b"later", "text/plain", status)) as rest:
+        assert (await rest.call("/echo?text=a"))[0] == 503
 
 
 async def test_an_endless_answer_is_cut(opened: Opened) -> None:
@@ -264,7 +269,7 @@ async def test_an_endless_answer_is_cut(opened: Opened) -> None:
             sent += 1
 
     async with opened(Service(answerer=pour)) as rest:
-        assert (await rest.call("/echo?text=a"))[0] == 503
+        assert (await rest.call("/echo?text=a"))[0] == 502
     assert sent < 200
 
 
@@ -274,7 +279,7 @@ async def test_a_compressed_answer_is_not_unpacked(opened: Opened) -> None:
         return web.Response(body=gzip.compress(b"x" * 10_000_000), headers=headers)
 
     async with opened(Service(answerer=pack)) as rest:
-        assert (await rest.call("/echo?text=a"))[0] == 503
+        assert (await rest.call("/echo?text=a"))[0] == 502
 
 
 async def test_a_slow_service_is_504(opened: Opened) -> None:
@@ -304,7 +309,7 @@ async def test_redirects_are_not_followed(opened: Opened) -> None:
         raise web.HTTPTemporaryRedirect(address)
 
     async with listening(elsewhere) as address, opened(Service(answerer=redirect)) as rest:
-        assert (await rest.call("/echo?text=a"))[0] == 503
+        assert (await rest.call("/echo?text=a"))[0] == 502
     assert elsewhere.requests == []
 
 
@@ -373,7 +378,7 @@ async def test_included_attachments_stand_where_they_belong(opened: Opened) -> N
 async def test_includes_that_do_not_fit_are_refused(opened: Opened, ids: tuple[str, ...]) -> None:
     body = related((_XOP, included(*ids)), ("Content-Type: a/b\r\nContent-ID: <p>", b"x"))
     async with opened(Service(body, "multipart/related; boundary=b"), data=wsdl(_PHOTO)) as rest:
-        assert (await rest.call("/echo?text=a"))[0] == 503
+        assert (await rest.call("/echo?text=a"))[0] == 502
 
 
 async def test_other_attachments_are_refused_or_told(opened: Opened) -> None:
@@ -384,7 +389,7 @@ async def test_other_attachments_are_refused_or_told(opened: Opened) -> None:
     )
     service = Service(body, "multipart/related; boundary=b; type=text/xml")
     async with opened(service) as rest:
-        assert (await rest.call("/echo?text=a"))[0] == 503
+        assert (await rest.call("/echo?text=a"))[0] == 502
     async with opened(service, calling=replace(QUICK, attachments=True)) as rest:
         assert await rest.call("/echo?text=a") == (
             200,
@@ -503,19 +508,15 @@ async def test_what_the_description_does_not_have_ends_the_start(
         await open_soap(settings)
 
 
-async def test_errors_of_an_answer_never_hold_its_values(tmp_path: Path) -> None:
-    (tmp_path / "a.wsdl").write_bytes(wsdl(_PHOTO))
+async def test_errors_of_an_answer_never_hold_its_values(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
     body = envelope('<echoResponse xmlns="urn:t"><photo>38001085718!</photo></echoResponse>')
-    async with listening(Service(body)) as address:
-        settings = SoapAdapterSettings(
-            title="Echo",
-            wsdl=DescriptionSettings(file=tmp_path / "a.wsdl"),
-            endpoint=EndpointSettings(address=address),
-        )
-        source = await open_soap(settings)
-        try:
-            with pytest.raises(SourceUnavailable, match="element 'photo' holds a value") as caught:
-                await source.run(source.operations[0], {"text": "x"}, Caller())
-        finally:
-            await source.close()
-    assert "38001085718" not in str(caught.value)
+    async with opened(Service(body), data=wsdl(_PHOTO)) as rest:
+        status, answer = await rest.call("/echo?text=a")
+    assert (status, answer) == (502, {"error": UNFIT})
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [
+        "operation 'echo': element 'photo' holds a value that does not fit its type: "
+        "neither base64 nor hexadecimal"
+    ]

@@ -197,7 +197,7 @@ async def test_an_answer_that_does_not_repeat_its_request_is_none(
             "/echo", {"text": "a"}, X_Road_Id="id-1", X_Road_UserId="EE1"
         )
     assert changed == [True]
-    assert (status, answer) == (503, {"error": "the source does not answer"})
+    assert (status, answer) == (502, {"error": "the source answered something else than it should"})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from yarl import URL
 
 from adapters.operations import SourceTimeout, SourceUnavailable
 from adapters.soap.settings import CallingSettings, ServiceTlsSettings
-from trust.errors import ConfigurationError, ConfigurationProblem
+from trust.errors import ConfigurationError, ConfigurationProblem, MalformedMessage
 from trust.secrets import read_secret
 
 _PROBE = aiohttp.ClientTimeout(total=3)
@@ -36,7 +36,10 @@ class HttpCaller:
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, envelope: bytes, headers: dict[str, str]) -> HttpAnswer:
-        """Send an envelope; raises SourceTimeout or SourceUnavailable."""
+        """Send an envelope.
+
+        Raises SourceTimeout, SourceUnavailable, or MalformedMessage for what is no answer.
+        """
         try:
             async with self._open().post(
                 self._url,
@@ -53,7 +56,7 @@ class HttpCaller:
 
     async def _read(self, response: aiohttp.ClientResponse) -> HttpAnswer:
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise SourceUnavailable("the service: a compressed answer, which was not asked for")
+            raise MalformedMessage("the answer is compressed, which was not asked for")
         most = int(self._settings.max_answer)
         if (response.content_length or 0) > most:
             raise self._too_long()
@@ -65,9 +68,9 @@ class HttpCaller:
         content_type = response.headers.get("Content-Type", "")
         return HttpAnswer(response.status, content_type, bytes(body))
 
-    def _too_long(self) -> SourceUnavailable:
+    def _too_long(self) -> MalformedMessage:
         limit = self._settings.max_answer
-        return SourceUnavailable(f"the service: an answer longer than max_answer ({limit})")
+        return MalformedMessage(f"the answer is longer than calling.max_answer ({limit})")
 
     async def problem(self) -> str | None:
         """Whether the service's port takes a connection; nothing is asked."""

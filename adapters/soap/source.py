@@ -1,6 +1,7 @@
 """A SOAP service as a source: operations of its WSDL, asked one envelope at a time."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,10 +25,14 @@ from adapters.soap.offering import Offer, given_value, with_attachments
 from adapters.soap.port import Description, SoapOperation
 from adapters.soap.security import Security
 from adapters.soap.settings import CallingSettings
-from trust.errors import ExchangeError
+from trust.errors import ExchangeError, MalformedMessage
+
+log = logging.getLogger("sacbe.adapter")
 
 _LARGE = 64 * 1024  # bytes of an answer that is read beside the loop
 _NO_CONTENT = (202, 204)
+_UNAVAILABLE = (429, 503)
+_UNFIT = "the source answered something else than it should"
 
 
 class Manner(Protocol):
@@ -99,33 +104,38 @@ class SoapSource:
         self._manner.dress(envelope, soap, caller)
         request = envelope_bytes(envelope)
         headers = request_headers(soap.action, soap12=self._soap12)
-        answer = await self._caller.post(request, headers)
-        if len(answer.body) > _LARGE:
-            return await asyncio.to_thread(self._read, soap, request, answer)
-        return self._read(soap, request, answer)
+        try:
+            answer = await self._caller.post(request, headers)
+            if len(answer.body) > _LARGE:
+                return await asyncio.to_thread(self._read, soap, request, answer)
+            return self._read(soap, request, answer)
+        except ExchangeError as error:
+            log.warning("operation '%s': %s", soap.name, error.text)
+            raise UpstreamRefused(502, _UNFIT) from None
 
     def _read(self, soap: SoapOperation, request: bytes, answer: HttpAnswer) -> object:
-        """What an answer says; raises SourceUnavailable or UpstreamRefused."""
+        """What an answer says.
+
+        Raises SourceUnavailable, UpstreamRefused, or ExchangeError when it is not as declared.
+        """
         if soap.answer is None and not answer.body and answer.status in (200, *_NO_CONTENT):
             return with_attachments(None, {}, ()) if self._attachments else {}
-        if answer.status not in (200, 500) and not _is_xml(answer.content_type):
-            raise SourceUnavailable(f"the service: HTTP status {answer.status}")
-        try:
-            opened = open_answer(answer.body, answer.content_type)
-            if isinstance(opened, SoapFault):
-                raise self._manner.refusal(opened)
-            if answer.status != 200:
-                raise SourceUnavailable(f"the service: HTTP status {answer.status} and no fault")
-            self._manner.check(opened, request)
-            value = read_body(opened, soap.answer, any_name=soap.any_answer_name)
-        except ExchangeError as error:
-            raise SourceUnavailable(f"the service, {soap.name}: {error.text}") from error
+        if not _is_xml(answer.content_type) and answer.status in _UNAVAILABLE:
+            raise SourceUnavailable(f"the service answered with status {answer.status}")
+        if not _is_xml(answer.content_type) and answer.status not in (200, 500):
+            raise MalformedMessage(f"the service answered with status {answer.status}")
+        opened = open_answer(answer.body, answer.content_type)
+        if isinstance(opened, SoapFault):
+            raise self._manner.refusal(opened)
+        if answer.status != 200:
+            raise MalformedMessage(f"the service answered with status {answer.status} and no fault")
+        self._manner.check(opened, request)
+        value = read_body(opened, soap.answer, any_name=soap.any_answer_name)
         if self._attachments:
             return with_attachments(soap.answer, value, opened.attachments)
         if opened.attachments:
-            raise SourceUnavailable(
-                f"the service, {soap.name}: an answer with attachments, which are not asked for "
-                "(calling.attachments)"
+            raise MalformedMessage(
+                "the answer has attachments, which are not asked for (calling.attachments)"
             )
         return value
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from adapters.operations import Caller
+from adapters.operations import Caller, SourceTimeout
 from adapters.soap.calling import HttpCaller
 from adapters.soap.catalogue import LOCAL
 from adapters.soap.envelope import (
@@ -50,6 +50,8 @@ async def get_wsdl(
         opened = open_answer(answer.body, answer.content_type)
     except MalformedMessage as error:
         raise StorageError(f"the node's answer can't be read: {error.text}") from error
+    except SourceTimeout as error:
+        raise StorageError("the node did not answer in time") from error
     finally:
         await caller.close()
     if isinstance(opened, SoapFault):
