@@ -186,6 +186,14 @@ def test_strict_readers_compare_the_type_with_the_parts(name: str, text: str) ->
     assert error.value.code == "invalid_client_identifier"
 
 
+def test_strict_readers_need_a_header() -> None:
+    good = read(GOOD)
+    bare = SoapMessage(vector("soap/no-header").payload, "utf-8", good.header, good.body_name)
+    with pytest.raises(MalformedMessage) as error:
+        check_strict(bare)
+    assert error.value.code == "missing_header"
+
+
 def test_strict_readers_refuse_any_field_twice() -> None:
     check_strict(read(GOOD))
     with pytest.raises(MalformedMessage) as error:

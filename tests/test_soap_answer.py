@@ -92,11 +92,14 @@ def test_the_body_of_a_request_can_be_read() -> None:
     assert wrapper.findtext(f"{{{METRICS}}}x") == "1"
 
 
-def test_a_message_without_a_wrapper_has_no_answer() -> None:
+@pytest.mark.parametrize(
+    ("name", "code"), [("empty-body", "invalid_body"), ("no-body", "missing_body")]
+)
+def test_a_message_without_a_wrapper_has_no_answer(name: str, code: str) -> None:
     good = request("<personData/>")
     empty = SoapMessage(
-        good.raw.replace(b"<personData/>", b""), good.charset, good.header, good.body_name
-    )
+        vector(f"soap/{name}").payload, good.charset, good.header, good.body_name
+    )  # whoever makes one by hand
     with pytest.raises(MalformedMessage) as error:
         build_answer(empty, fill)
-    assert error.value.code == "invalid_body"
+    assert error.value.code == code

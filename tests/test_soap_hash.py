@@ -159,6 +159,8 @@ def test_an_endless_indentation_is_not_repeated() -> None:
     [
         (b"<a/>", "utf-8", "invalid_soap"),
         (envelope("").encode(), "utf-8", "missing_header_field"),
+        (vector("soap/no-header").payload, "utf-8", "missing_header_field"),
+        (vector("soap/good-utf-16").payload, "utf-8", "invalid_soap"),
         (envelope("<x:id/>").encode(), "utf-16", "invalid_soap"),
         (envelope("<x:id/>").encode() + b" ", "utf-16", "invalid_soap"),
     ],

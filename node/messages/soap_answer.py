@@ -32,10 +32,8 @@ def build_answer(
         namespace: of the wrapper; that of the request's when None.
     """
     envelope = parse_envelope(request.raw)
-    old = _wrapper(envelope)
-    body = old.getparent()
-    if body is None:
-        raise _no_body()
+    body = _body(envelope)
+    old = _wrapper(body)
     for child in list(body):
         body.remove(child)
     name = etree.QName(old)
@@ -53,19 +51,20 @@ def build_answer(
 
 def request_body(request: SoapMessage) -> etree._Element:
     """The wrapper element of a request, to read its children."""
-    return _wrapper(parse_envelope(request.raw))
+    return _wrapper(_body(parse_envelope(request.raw)))
 
 
-def _wrapper(envelope: etree._Element) -> etree._Element:
+def _body(envelope: etree._Element) -> etree._Element:
     body = envelope.find(BODY)
-    found = None if body is None else next(body.iterchildren(tag=etree.Element), None)
-    if found is None:
-        raise _no_body()
-    return found
+    if body is None:
+        raise MalformedMessage("Malformed SOAP message: body missing", "missing_body")
+    return body
 
 
-def _no_body() -> MalformedMessage:
-    return MalformedMessage(
+def _wrapper(body: etree._Element) -> etree._Element:
+    for child in body.iterchildren(tag=etree.Element):
+        return child
+    raise MalformedMessage(
         "Malformed SOAP message: body must have exactly one child element", "invalid_body"
     )
 

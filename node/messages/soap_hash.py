@@ -125,8 +125,6 @@ def _spans(text: str, wanted: set[int]) -> dict[int, _Span]:
             within.append((number, start, end))
             if text[end - 2] != "/":
                 continue
-        if not within:
-            break
         which, opened_at, opened = within.pop()
         if which in wanted:
             found[which] = _Span(opened_at, opened, end)
