@@ -14,6 +14,7 @@ from trust.settings import SettingProblem
 
 MODULES = {
     "files": "adapters.files.kind",
+    "rest": "adapters.rest.kind",
     "soap": "adapters.soap.kind",
     "sql": "adapters.sql.kind",
     "xroad": "adapters.xroad.kind",

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from adapters.files.cells import cell_of
-from adapters.files.jsonrows import parse_pointer
 from adapters.files.services import AFTER, LIMIT
 from adapters.files.settings import (
     Compare,
@@ -17,6 +16,7 @@ from adapters.files.settings import (
     TableField,
 )
 from adapters.files.xmlrows import XmlPath, qualified
+from adapters.jsontext import parse_pointer
 from adapters.operations import PATH_PARAMETER, is_own_path
 from adapters.shapes import ValueType
 from trust.settings import SettingProblem

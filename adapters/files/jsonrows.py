@@ -4,16 +4,14 @@ The array is cut into its elements by looking at quotes and brackets alone; each
 parsed by itself, so the file is never in memory as a whole.
 """
 
-import json
 import re
-from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from adapters.files.rows import BadRow, RawRow, RowStream, UnreadableFile
 from adapters.files.settings import BYTE_ORDER_MARK, Table
+from adapters.jsontext import MAX_DEPTH, parse_json, parse_pointer, told, value_at
 
-MAX_DEPTH = 64
 _CHUNK = 64 * 1024
 _OBJECT = "a JSON object"
 _SPACE = re.compile(rb"[ \t\r\n]*")
@@ -46,28 +44,6 @@ def json_array(file: BinaryIO, table: Table, max_row: int) -> RowStream:
     scanner.finish()
 
 
-def parse_pointer(pointer: str) -> tuple[str, ...]:
-    """The steps of a JSON pointer (RFC 6901); raises ValueError for a text that is none."""
-    if pointer and not pointer.startswith("/"):
-        raise ValueError(f"'{pointer}' does not begin with '/'")
-    if re.search(r"~(?![01])", pointer):
-        raise ValueError(f"'{pointer}' has a '~' that is neither '~0' nor '~1'")
-    return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
-
-
-def value_at(value: object, steps: tuple[str, ...]) -> object:
-    """What a pointer leads to; None where there is nothing."""
-    for step in steps:
-        match value:
-            case Mapping():
-                value = value.get(step)
-            case list() if step.isdecimal() and len(step) < 6 and int(step) < len(value):
-                value = value[int(step)]
-            case _:
-                return None
-    return value
-
-
 def _pointers(table: Table) -> tuple[tuple[str, ...], ...]:
     return tuple(
         parse_pointer(field.at) if field.at.startswith("/") else (field.at or field.name,)
@@ -83,46 +59,6 @@ def _row(raw: bytes, line: int, pointers: tuple[tuple[str, ...], ...]) -> RawRow
     if not isinstance(value, dict):
         return BadRow(line, "no object", _OBJECT)
     return RawRow(line, tuple(value_at(value, steps) for steps in pointers))
-
-
-class DuplicateName(ValueError):
-    """A JSON object says the same name twice, so readers may differ about its value."""
-
-
-def parse_json(raw: bytes) -> object:
-    """Parse JSON text: numbers keep their digits, no name twice, no NaN; raises ValueError."""
-    return json.loads(
-        raw.decode("utf-8"),
-        object_pairs_hook=_object,
-        parse_float=Decimal,
-        parse_constant=_no_constant,
-    )
-
-
-def told(error: Exception) -> str:
-    """Why a text is no JSON, without its values."""
-    match error:
-        case json.JSONDecodeError():
-            return error.msg
-        case UnicodeDecodeError():
-            return "bytes that are no UTF-8"
-        case DuplicateName():
-            return "a name twice in one object"
-        case RecursionError():
-            return "nested too deeply"
-        case _:
-            return "a number that is none"
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise DuplicateName
-    return found
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(name)
 
 
 class _Scanner:
