@@ -151,6 +151,4 @@ def _element(text: str, message_id: _Span, digest: str) -> str:
 
 
 def _before_white(text: str, at: int) -> int:
-    while at and text[at - 1] in _WHITE:
-        at -= 1
-    return at
+    return len(text[:at].rstrip(_WHITE))
