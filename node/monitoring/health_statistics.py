@@ -17,6 +17,7 @@ from node.monitoring.record import PRODUCER, OperationalRecord
 from trust.ids import ClientId, ServiceId
 
 _SLICES = 60  # of a period
+_Name = tuple[str, str, str | None]  # path of the provider, code and version of the service
 MAX_SERVICES = 2000  # that have succeeded
 MAX_FAILING = 200  # that never have
 
@@ -109,8 +110,8 @@ class HealthStatistics:
     def __init__(self, period: int) -> None:
         self.period = period
         self._width = period / _SLICES
-        self._proven: OrderedDict[ServiceId, _Service] = OrderedDict()
-        self._failing: OrderedDict[ServiceId, _Service] = OrderedDict()
+        self._proven: OrderedDict[_Name, _Service] = OrderedDict()
+        self._failing: OrderedDict[_Name, _Service] = OrderedDict()
 
     def add(self, record: OperationalRecord, at: float) -> None:
         """Count an exchange in which this node was the provider's; others are passed over.
@@ -120,8 +121,7 @@ class HealthStatistics:
         """
         if record.server_type != PRODUCER or record.provider is None or not record.service_code:
             return
-        provider = ClientId.from_header(record.provider)
-        name = ServiceId(provider, record.service_code, record.service_version)
+        name = (record.provider, record.service_code, record.service_version)
         service = self._service(name, succeeded=record.succeeded)
         service.type = record.service_type or service.type  # unknown when it was refused early
         now = self._slice_of(service, at)
@@ -141,12 +141,12 @@ class HealthStatistics:
         oldest = int(at / self._width) - _SLICES
         found = []
         for name, service in (*self._proven.items(), *self._failing.items()):
-            if provider is None or name.provider == provider:
+            if provider is None or name[0] == provider.path:
                 slices = [one for one in service.slices if one.number > oldest]
                 found.append(_health(name, service, slices))
         return sorted(found, key=lambda health: health.service.parts)
 
-    def _service(self, name: ServiceId, *, succeeded: bool) -> _Service:
+    def _service(self, name: _Name, *, succeeded: bool) -> _Service:
         """The entry of a service, made when it is missing; the longest unused one gives way."""
         known = self._proven.get(name)
         if known is not None:
@@ -169,9 +169,10 @@ class HealthStatistics:
         return slices[-1]
 
 
-def _health(name: ServiceId, service: _Service, slices: list[_Slice]) -> ServiceHealth:
+def _health(name: _Name, service: _Service, slices: list[_Slice]) -> ServiceHealth:
+    provider, code, version = name
     return ServiceHealth(
-        name,
+        ServiceId(ClientId.from_header(provider), code, version),
         service.type,
         service.last_success,
         service.last_failure,
