@@ -1,8 +1,7 @@
 """The SOAP face over real HTTP, with zeep and the reference's own example as callers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +20,6 @@ from adapters.faces.elements import read_record, write_record
 from adapters.faces.xsd import declare_record, record_of, xml_name
 from adapters.operations import (
     BadParameter,
-    Caller,
     Content,
     Method,
     NotThere,
@@ -36,6 +34,7 @@ from adapters.values import read_fields
 from catalog.wsdl import parse_wsdl
 from node.messages.fault import parse_fault
 from node.messages.soap import SoapMessage, parse_soap
+from tests.memory_source import MemorySource
 from trust.settings import ByteSize
 
 Client = TestClient[web.Request, web.Application]
@@ -89,33 +88,6 @@ ANSWER: dict[str, object] = {
 }
 
 
-@dataclass
-class MemorySource:
-    """Answers what it is told to, and remembers what it was asked."""
-
-    operations: tuple[Operation, ...] = (PERSON, STORE, PICTURE, NAMES)
-    answers: dict[str, object] = field(default_factory=dict)
-    asked: list[tuple[str, dict[str, object], Caller]] = field(default_factory=list)
-
-    async def run(
-        self, operation: Operation, values: Mapping[str, object], caller: Caller
-    ) -> object:
-        self.asked.append((operation.name, dict(values), caller))
-        answer = self.answers[operation.name]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def problem(self) -> str | None:
-        return None
-
-    async def check(self) -> Sequence[str]:
-        return ()
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
 LIMITED = AdapterSettings(
     title="People",
     soap=SoapFaceSettings(namespace=NAMESPACE),
@@ -126,6 +98,7 @@ LIMITED = AdapterSettings(
 @pytest.fixture
 def source() -> MemorySource:
     return MemorySource(
+        (PERSON, STORE, PICTURE, NAMES),
         answers={"personData": ANSWER, "store": {"a": 1}, "names": ["x", "y"],
                  "picture": Content("image/png", b"\x89PNG")}
     )  # fmt: skip

@@ -3,12 +3,20 @@
 import logging
 from collections.abc import Mapping, Sequence
 
-from adapters.operations import Caller, NotThere, Operation, SourceUnavailable
+from adapters.operations import (
+    BadParameter,
+    Caller,
+    NotThere,
+    Operation,
+    SourceTimeout,
+    SourceUnavailable,
+)
 from adapters.sql.answers import Answer, answer_problems
 from adapters.sql.database import Database
 from adapters.sql.paging import Pages, write_token
 from adapters.sql.settings import Paging, Query, SqlSettings
 from adapters.sql.statements import read_statement
+from adapters.values import read_values
 from trust.errors import StorageError
 
 log = logging.getLogger("sacbe.adapter")
@@ -45,8 +53,23 @@ class SqlSource:
         return await self._database.problem()
 
     async def check(self) -> Sequence[str]:
-        """What opening has not found: the account's rights, where the declaration allows them."""
-        return [f"the account {one}" for one in await self._database.privileges()]
+        """What fails when it is asked with the declared examples; opening has found the rest."""
+        problems = []
+        for answer, _ in self._queries.values():
+            fields = answer.operation.inputs
+            if all(field.example is not None for field in fields if field.required):
+                given = {f.name: f.example for f in fields if f.example is not None}
+                problems += await self._try(answer.operation, given)
+        return problems
+
+    async def _try(self, operation: Operation, given: Mapping[str, object]) -> list[str]:
+        try:
+            await self.run(operation, read_values(operation, given), Caller())
+        except NotThere:
+            return []
+        except (BadParameter, SourceTimeout, SourceUnavailable) as error:
+            return [f"query '{operation.name}' with its examples: {error}"]
+        return []
 
     async def close(self) -> None:
         await self._database.close()
