@@ -153,3 +153,34 @@ def test_a_body_leaves_the_reserve_of_the_disk_alone(tmp_path: Path) -> None:
     with SpooledBody(tmp_path, memory_limit=10, reserve=1) as body:
         body.write(b"more than ten bytes")
         assert body.read_at(0, 100) == b"more than ten bytes"
+
+
+@pytest.mark.parametrize("memory_limit", [0, 5, 1000])
+async def test_sections_are_bodies_of_their_own(tmp_path: Path, memory_limit: int) -> None:
+    contents = [b"first", b"", b"second and longer", b"x"]
+    with SpooledBody(tmp_path, memory_limit=memory_limit) as body:
+        sections = []
+        for content in contents:
+            for byte in content:
+                body.write(bytes([byte]))
+            sections.append(body.cut())
+        assert body.size == sum(map(len, contents))
+        for section, content in zip(sections, contents, strict=True):
+            assert (section.size, section.digest) == (
+                len(content),
+                hashlib.sha512(content).digest(),
+            )
+            assert b"".join([piece async for piece in section.pieces(3)]) == content
+            assert section.read_at(1, 100) == content[1:]
+            assert section.read_at(len(content), 1) == b""
+            assert section.spooled is body.spooled
+
+
+def test_sections_share_the_limits_of_their_body(tmp_path: Path) -> None:
+    with SpooledBody(tmp_path, size_limit=10, memory_limit=4) as body:
+        body.write(b"12345")
+        body.cut()
+        body.write(b"67890")
+        body.cut()
+        with pytest.raises(BodyTooLarge):
+            body.write(b"!")

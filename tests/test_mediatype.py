@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.messages.mediatype import MediaType, mixed
+from node.messages.mediatype import MediaType, mixed, with_charset
 from trust.errors import MalformedMessage
 
 
@@ -48,3 +48,29 @@ def test_a_multipart_type_needs_a_boundary(value: str) -> None:
 def test_any_value_is_read_or_refused(value: str) -> None:
     with contextlib.suppress(MalformedMessage):
         assert MediaType.parse(value).base
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("text/xml", "text/xml;charset=utf-8"),
+        ("multipart/related; boundary=b; charset=x", "multipart/related; boundary=b;charset=utf-8"),
+        ('a/b ;CharSet="x;y" ; c="; charset=z"', 'a/b; c="; charset=z";charset=utf-8'),
+        ("a/b;;", "a/b;charset=utf-8"),
+    ],
+)
+def test_the_charset_is_replaced_and_comes_last(value: str, expected: str) -> None:
+    assert with_charset(value) == expected
+
+
+@given(st.text(alphabet='aB/;= "\\charset', max_size=40))
+def test_only_the_charset_changes(value: str) -> None:
+    try:
+        before = MediaType.parse(value)
+    except MalformedMessage:
+        with pytest.raises(MalformedMessage):
+            with_charset(value)
+        return
+    after = MediaType.parse(with_charset(value))
+    assert after.base == before.base
+    assert after.parameters == {**before.parameters, "charset": "utf-8"}

@@ -197,8 +197,8 @@ def test_a_message_without_its_closing_delimiter_is_refused(raw: bytes) -> None:
         (b"--xtopAb\r\na: b\r\n" + (b" " + b"x" * 900 + b"\r\n") * 12, "longer than 10000"),
         (b"--xtopAb\r\n" + b"a:\r\n" * 1100 + b"\r\n", "more than 1000"),
         (b"--xtopAb\r\n" + (b"a:" + b"x" * 900 + b"\r\n") * 80, "larger than 65536"),
-        (b"x" * 1025, "outside all parts"),
-        (b"--xtopAb--" + b"x" * 1025, "outside all parts"),
+        (b"x" * 65_537, "outside all parts"),
+        (b"--xtopAb--" + b"x" * 65_537, "outside all parts"),
         (b"--xtopAb\r\n\r\n\r\n" * 1100, "more than 1000 parts"),
     ],
 )
@@ -208,6 +208,38 @@ def test_broken_and_oversized_messages_are_refused(raw: bytes, reason: str, piec
     with pytest.raises(MalformedMessage, match=reason):
         for at in range(0, len(raw), piece):
             reader.feed(raw[at : at + piece])
+
+
+def test_the_headers_of_all_parts_are_bounded_together() -> None:
+    part = b"--xtopAb\r\n" + (b"a:" + b"x" * 900 + b"\r\n") * 60 + b"\r\n\r\n"
+    reader = MultipartReader(BOUNDARY)
+    for _ in range(19):
+        reader.feed(part)
+    with pytest.raises(MalformedMessage, match="all parts are larger than 1048576 bytes"):
+        reader.feed(part)
+
+
+def test_a_message_begins_with_its_first_delimiter() -> None:
+    reader = MultipartReader(BOUNDARY)
+    for piece, begun in ((b"preamble\r\n", False), (b"--xtopA", False), (b"b\r\n", True)):
+        reader.feed(piece)
+        assert reader.begun is begun
+
+
+@pytest.mark.parametrize("spaced", [True, False])
+def test_the_space_behind_the_first_colon_is_a_choice(spaced: bool) -> None:
+    written = MultipartWriter(BOUNDARY, spaced=spaced).open_part("text/xml", [("A", "b")])
+    colon = b": " if spaced else b":"
+    assert written == b"--xtopAb\r\ncontent-type" + colon + b"text/xml\r\nA: b\r\n\r\n"
+
+
+def test_a_part_has_one_content_type_and_other_fields() -> None:
+    head = PartHead((("A", "1"), ("Content-Type", "text/xml"), ("a", "2")))
+    assert head.content_type() == "text/xml"
+    assert head.others() == (("A", "1"), ("a", "2"))
+    for fields in ((), (("content-type", "a/b"), ("Content-Type", "a/b"))):
+        with pytest.raises(MalformedMessage, match="Could not get content type for part"):
+            PartHead(fields).content_type()
 
 
 def test_bytes_around_the_parts_are_ignored_up_to_the_limit() -> None:

@@ -83,7 +83,7 @@ class SoapCall:
         part = await self._envelope(self._stream)
         message = parse_soap(part.raw, part.content_type)
         if isinstance(message, SoapFaultMessage):
-            raise ExchangeError(message.fault.text, message.fault.code)
+            raise ExchangeError(message.fault.text, message.fault.code.lower())
         self.side = Side.CONSUMER
         if repairs := self._repairs(message.client):
             message, self._soap_action = repair_request(

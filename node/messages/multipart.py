@@ -41,6 +41,7 @@ class MultipartLimits:
         field: bytes of one header field with its continuation lines.
         fields: header fields of one part.
         head: bytes of one part's whole header block.
+        heads: bytes of all header blocks together; they are kept while the message is.
         parts: parts of one message.
         around: bytes before the first and after the last delimiter; they belong to no part, and
             nobody reads them.
@@ -50,8 +51,9 @@ class MultipartLimits:
     field: int = 10_000
     fields: int = 1000
     head: int = 65_536
+    heads: int = 1024 * 1024
     parts: int = 1000
-    around: int = 1024
+    around: int = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ class MultipartReader:
         self._fields: list[tuple[str, str]] = []
         self._field = b""  # the last field, still open to continuation lines
         self._head_size = 0
+        self._heads_size = 0
         self._steps = {
             _State.PREAMBLE_START: self._first_delimiter,
             _State.PREAMBLE: self._content,
@@ -284,6 +287,9 @@ class MultipartReader:
         self._head_size += line_feed + 1 - at
         if self._head_size > self._limits.head:
             raise _broken(f"The header of a part is larger than {self._limits.head} bytes")
+        self._heads_size += line_feed + 1 - at
+        if self._heads_size > self._limits.heads:
+            raise _broken(f"The headers of all parts are larger than {self._limits.heads} bytes")
         return line_feed + 1
 
     def _take_line(self, line: bytes, events: list[MultipartEvent]) -> None:
