@@ -14,6 +14,7 @@ from node.app import Node, open_database
 from node.settings import NodeSettings
 from scripts.arguments import add_action, add_config, add_example, print_example
 from scripts.databases import database_address, read_dsn
+from scripts.descriptions import add_services, check, describe
 from scripts.service import log_to_stderr, run_service, run_until_stopped
 from scripts.telling import tell_changes
 from trust.changes import Change
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     apply.add_argument("--dry-run", action="store_true", help="only say what would change")
     for action in (run_parser, apply):
         add_config(action, "node.toml")
+    add_services(actions)
     add_example(actions, _EXAMPLES)
 
 
@@ -44,8 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments say."""
     if arguments.action == "example":
         return print_example(_EXAMPLES, arguments)
-    settings = load_node_settings(arguments.config)
     log_to_stderr()
+    if arguments.action == "services" and arguments.look == "describe":
+        known = None if arguments.config is None else load_node_settings(arguments.config)
+        return run_service(describe(arguments.url, arguments.code, known), stopped=130)
+    settings = load_node_settings(arguments.config)
+    if arguments.action == "services":
+        return run_service(check(settings), stopped=130)
     if arguments.action == "apply":
         return run_service(_apply(settings, arguments), stopped=130)
     return run_service(_serve(settings))

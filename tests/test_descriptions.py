@@ -206,8 +206,8 @@ async def test_the_regular_round_finds_endpoints_and_oddities(
     assert REGISTER.description is not None
     assert "there is no binding 'b'" in made.states[REGISTER.description].warnings[0]
     assert [one.message for one in caplog.records] == [
-        "description http://h/?wsdl of EX:GOV:1000:persons has 2 oddities, the first:"
-        " port 'p': there is no binding 'b'"
+        "description http://h/?wsdl of EX:GOV:1000:persons is odd:"
+        " port 'p': there is no binding 'b' (2 in all)"
     ]
     version = conf.version
     scene.clock.go(minutes=9)

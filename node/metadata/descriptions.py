@@ -223,7 +223,8 @@ class Descriptions:
 
     def _failed(self, source: DescriptionSource, error: ExchangeError) -> None:
         before = self._states.get(source)
-        why = f"{error.text}: {error.__cause__}" if error.__cause__ else error.text
+        cause = error.__cause__
+        why = f"{error.text}: {cause}" if isinstance(cause, ExchangeError) else error.text
         if before is None or before.problem is None:
             log.warning("description %s of %s: %s", source.url, source.client.colons, why)
         fetched = before.fetched_at if before else None
@@ -234,11 +235,11 @@ class Descriptions:
         before = self._states.get(source)
         if warnings and (before is None or before.warnings != warnings):
             log.warning(
-                "description %s of %s has %d oddities, the first: %s",
+                "description %s of %s is odd: %s (%d in all)",
                 source.url,
                 source.client.colons,
-                len(warnings),
                 warnings[0],
+                len(warnings),
             )
 
     async def _last_good(self, source: DescriptionSource) -> KeptDescription | None:
