@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -107,16 +108,26 @@ def run(target: Target, count: int, seed: int) -> Account:
             raise AssertionError(
                 f"{target.name}, seed {seed}, number {number}: {shown!r}"
             ) from error
-        took = time.perf_counter() - began
-        if took > account.slowest:
-            account.slowest, account.slowest_number = took, number
-            account.slowest_size = len(data)
+        if time.perf_counter() - began > account.slowest:
+            took = _seconds(target, seed, number)  # again, for the machine may have been busy
+            if took > account.slowest:
+                account.slowest, account.slowest_number = took, number
+                account.slowest_size = len(data)
         if number == count // 10:
             held = _held()
     memory, blocks = _held()
     account.grown_memory, account.grown_blocks = memory - held[0], blocks - held[1]
     _LOG.info("%s, seed %d, %d inputs: %s", target.name, seed, count, account)
     return account
+
+
+def _seconds(target: Target, seed: int, number: int) -> float:
+    """How long the reader takes for an input that it has taken or refused before."""
+    data, random = input_of(target, seed, number)
+    began = time.perf_counter()
+    with suppress(ExchangeError):
+        target.take(data, random)
+    return time.perf_counter() - began
 
 
 def _held() -> tuple[int, int]:
