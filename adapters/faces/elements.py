@@ -52,6 +52,9 @@ def read_record(
         else:
             given[field.name] = value
     _refuse_text(parent, prefix.rstrip("."))
+    for field in record.fields:
+        if isinstance(field.shape, ListOf) and field.required:
+            given.setdefault(field.name, [])  # no element says that it is empty
     return given
 
 

@@ -30,6 +30,7 @@ from trust.errors import ConfigurationError, ConfigurationProblem
 
 MAX_SHAPES = 5000  # of one operation; what is beyond is handed on as it is
 _MAX_DEPTH = 24
+_MAX_NAME = 100  # characters of a field's name; what XML does not have is written otherwise there
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]")
 _FORMATS = {
@@ -275,7 +276,7 @@ class _Reader:
         required = set(map(str, needed)) if isinstance(needed, list) else set()
         fields = []
         for name, inner in properties.items():
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}", str(name)):
+            if not 0 < len(str(name)) <= _MAX_NAME or not str(name).isprintable():
                 return AnyValue()
             shape = self._shape(inner, (*within, ""))
             fields.append(self._field(str(name), shape, name in required, _mapping(inner)))

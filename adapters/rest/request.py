@@ -33,13 +33,14 @@ def build_request(route: Route, values: Mapping[str, object]) -> Asked:
     query: list[tuple[str, str]] = [*route.constant]
     headers: list[tuple[str, str]] = []
     body: dict[str, object] = {}
-    shapes = {one.name: one.shape for one in route.operation.inputs}
+    inputs = {one.name: one for one in route.operation.inputs}
     for name, sent in route.sent.items():
         value = values.get(name)
-        if value is None or sent.target is None:
-            continue
         if sent.target is Target.BODY:
-            _put(body, sent.steps, plain(value, shapes[name]))
+            if value is not None or inputs[name].required:  # what must be there may be null
+                _put(body, sent.steps, plain(value, inputs[name].shape))
+        elif value is None or sent.target is None:
+            continue
         elif sent.target is Target.QUERY:
             items = value if isinstance(value, list) else [value]
             query += [(sent.name, text_of(item)) for item in items]
@@ -99,9 +100,9 @@ def plain(value: object, shape: Shape) -> object:
     match shape:
         case Record() if isinstance(value, Mapping):
             return {
-                one.name: plain(value[one.name], one.shape)
+                one.name: plain(value.get(one.name), one.shape)
                 for one in shape.fields
-                if value.get(one.name) is not None
+                if value.get(one.name) is not None or one.required
             }
         case ListOf() if isinstance(value, list):
             return [plain(item, shape.item) for item in value]

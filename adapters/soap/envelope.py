@@ -30,6 +30,7 @@ MAX_PARTS = 100  # of a multipart answer
 _INCLUDE = "{http://www.w3.org/2004/08/xop/include}Include"
 _LONGEST_CODE = 255
 _LONGEST_TEXT = 1000
+_WORD = re.compile(r"([a-z_]{1,40})(?:: .*)?", re.DOTALL)
 _ACTION = re.compile(r"[^\"\\\x00-\x20\x7f-\uffff]*")
 
 
@@ -79,11 +80,13 @@ class SoapFault:
     Attributes:
         code: the local name of the innermost code, such as `Client` or `FailedAuthentication`.
         sender: whether the service says that the request is at fault.
+        word: the one word in its detail, as other adapters of ours write it; else empty.
     """
 
     code: str
     text: str
     sender: bool
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,10 @@ def _namespace_of(envelope: etree._Element) -> str:
 def _fault11(fault: etree._Element) -> SoapFault:
     code = _local_code(_child_text(fault, "faultcode"))
     sender = code.partition(".")[0].lower() == "client"
-    return SoapFault(code, _child_text(fault, "faultstring")[:_LONGEST_TEXT], sender)
+    detail = fault.find("detail")
+    word = _WORD.fullmatch("" if detail is None else _child_text(detail, "faultDetail"))
+    text = _child_text(fault, "faultstring")[:_LONGEST_TEXT]
+    return SoapFault(code, text, sender, word[1] if word else "")
 
 
 def _fault12(fault: etree._Element) -> SoapFault:

@@ -31,8 +31,14 @@ log = logging.getLogger("sacbe.adapter")
 
 _LARGE = 64 * 1024  # bytes of an answer that is read beside the loop
 _NO_CONTENT = (202, 204)
+_WORDS = {"not_found": 404, "timeout": 504, "unavailable": 503}  # of adapters.faces.soap
 _UNAVAILABLE = (429, 503)
 _UNFIT = "the source answered something else than it should"
+
+
+def status_of(fault: SoapFault) -> int:
+    """400 where the service says that the request is at fault, else 502; adapters say more."""
+    return _WORDS.get(fault.word) or (400 if fault.sender else 502)
 
 
 class Manner(Protocol):
@@ -62,10 +68,8 @@ class PlainManner:
         """Nothing ties an answer to its request but the connection."""
 
     def refusal(self, fault: SoapFault) -> UpstreamRefused:
-        """400 where the service says that the request is at fault, else 502."""
         text = fault.text if self.fault_texts else ""
-        status = 400 if fault.sender else 502
-        return UpstreamRefused(status, text or "the service refused", fault.code)
+        return UpstreamRefused(status_of(fault), text or "the service refused", fault.code)
 
 
 class SoapSource:

@@ -14,6 +14,7 @@ from lxml import etree
 from adapters.operations import BadParameter, Caller, UpstreamRefused
 from adapters.soap.envelope import Answer, SoapFault, header_of
 from adapters.soap.port import SoapOperation
+from adapters.soap.source import status_of
 from adapters.soap.writing import checked_xml
 from node.messages.exchange import check_soap_answers
 from node.messages.fault_codes import canonical_code
@@ -88,7 +89,7 @@ class XroadManner:
     def refusal(self, fault: SoapFault) -> UpstreamRefused:
         """What a node's fault means for the caller; a provider's own fault as anywhere."""
         words = canonical_code(fault.code).split(".")
-        status = _STATUS.get(words[-1]) or (400 if fault.sender else 502)
+        status = _STATUS.get(words[-1]) or status_of(fault)
         text = fault.text if self.fault_texts else ""
         return UpstreamRefused(status, text or "the service refused", fault.code)
 
