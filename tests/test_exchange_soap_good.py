@@ -6,6 +6,7 @@ Source: messages.md 1, 3 and 4; transport.md 5, 6, 8.
 import asyncio
 import hashlib
 import itertools
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
@@ -300,6 +301,63 @@ async def test_large_attachments_stream_both_ways(stage: Stage) -> None:
     assert digest(answer.body) == digest(repacked("b", [Part(TEXT, envelope), *big]))
     data = [part.data for part in big]
     await proven(stage, request.message_id, data, data)
+
+
+async def test_memory_does_not_grow_with_the_attachments(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty mebibytes there and back, through both nodes, and few of them held at once."""
+    running = stage.consumer.running, stage.provider.running
+    for node in (running[0].systems_port.consumer, running[1].provider):
+        monkeypatch.setattr(node, "spool", replace(node.spool, largest=100 << 20))
+    raw = Envelope(message_id=new_id()).raw
+    stage.system.visit = lambda reader, writer: serve_package(reader, writer, answer_to(raw))
+    port = stage.consumer.running.ports["systems http"].number
+    async with asyncio.timeout(60), connected("127.0.0.1", port) as (reader, writer):
+        tracemalloc.start()
+        try:
+            await send_package(writer, "POST / HTTP/1.1", raw)
+            assert await read_up_to(reader, b"\r\n--b--\r\n") > 60 << 20
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+async def serve_package(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, envelope: bytes
+) -> None:
+    assert await read_up_to(reader, b"--b--\r\n\r\n0\r\n\r\n") > 60 << 20
+    await send_package(writer, "HTTP/1.1 200 OK", envelope)
+
+
+async def send_package(writer: asyncio.StreamWriter, start: str, envelope: bytes) -> None:
+    """An envelope and three attachments of 20 MiB, a mebibyte at a time."""
+    piece, count = bytes(1 << 20), 20
+    head = b"--b\r\nContent-Type: text/xml\r\n\r\n" + envelope
+    opened, end = b"\r\n--b\r\nContent-Type: a/b\r\n\r\n", b"\r\n--b--\r\n"
+    length = len(head) + 3 * (len(opened) + count * len(piece)) + len(end)
+    kind = "multipart/related; boundary=b"
+    fields = [("Host", "x"), ("Content-Type", kind), ("Content-Length", str(length))]
+    writer.write(build_head(start, fields) + head)
+    for _ in range(3):
+        writer.write(opened)
+        for _ in range(count):
+            writer.write(piece)
+            await writer.drain()
+    writer.write(end)
+    await writer.drain()
+
+
+async def read_up_to(reader: asyncio.StreamReader, end: bytes) -> int:
+    """How many bytes come up to these last ones."""
+    size, last = 0, b""
+    while not last.endswith(end):
+        data = await reader.read(1 << 16)
+        assert data
+        size += len(data)
+        last = (last + data)[-100:]
+    return size
 
 
 async def test_a_body_in_chunks_is_the_same(stage: Stage) -> None:
