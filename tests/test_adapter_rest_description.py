@@ -128,7 +128,9 @@ DESCRIPTION: dict[str, Any] = {
 
 def written(folder: Path, document: object = DESCRIPTION, name: str = "api.json") -> Path:
     path = folder / name
-    text = json.dumps(document) if name.endswith("json") else yaml.safe_dump(document, sort_keys=False)
+    text = (
+        json.dumps(document) if name.endswith("json") else yaml.safe_dump(document, sort_keys=False)
+    )
     path.write_text(text)
     return path
 

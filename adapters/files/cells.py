@@ -15,6 +15,7 @@ from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from adapters.files.rows import counted
 from adapters.files.settings import Table, TableField
 from adapters.shapes import ValueType
 
@@ -69,7 +70,7 @@ def found(raw: object) -> str:
         case str():
             if _SURROGATE.search(raw):
                 return "bytes that are not of the encoding"
-            return f"a text of {len(raw)} character" + ("" if len(raw) == 1 else "s")
+            return f"a text of {counted(len(raw), 'character')}"
         case bool():
             return "true or false"
         case int() | Decimal():

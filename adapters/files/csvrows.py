@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from adapters.files.rows import BadRow, RawRow, RowStream, UnreadableFile
+from adapters.files.rows import BadRow, RawRow, RowStream, UnreadableFile, counted
 from adapters.files.settings import Table
 
 _QUOTED = "values in their quotes, quotes inside them doubled"
@@ -49,7 +49,7 @@ def _rows(lines: "_Lines", table: Table, max_row: int) -> RowStream:
         width = width or len(row)
         if len(row) != width or max(positions) >= width:
             wanted = max(width, max(positions) + 1)
-            yield BadRow(line, f"{len(row)} values", f"{wanted} values")
+            yield BadRow(line, counted(len(row), "value"), counted(wanted, "value"))
             continue
         yield RawRow(line, tuple(row[position] for position in positions))
 

@@ -20,7 +20,7 @@ from adapters.files.csvrows import csv_rows
 from adapters.files.folder import Look, opened
 from adapters.files.jsonrows import json_array, json_lines
 from adapters.files.plan import Plan, Positions
-from adapters.files.rows import RawRow, RowProblem, RowStream, Told, UnreadableFile
+from adapters.files.rows import RawRow, RowProblem, RowStream, Told, UnreadableFile, counted
 from adapters.files.settings import FolderSettings, Format, Table
 from adapters.files.xmlrows import xml_rows
 
@@ -106,8 +106,7 @@ def build_index(job: Job) -> Built:
 
 
 def _refusal(table: Table, told: Told) -> str:
-    rows = "bad row" if told.count == 1 else "bad rows"
-    return f"{told.count} {rows}, at most {table.bad_rows} may be"
+    return f"{counted(told.count, 'bad row')}, at most {table.bad_rows} may be"
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -50,9 +50,12 @@ class TableKeeper:
         self.loaded = 0
         self.refused = 0
         self.confirmed = 0.0
+        self._attending = asyncio.Lock()
         self._retired: list[tuple[float, Index]] = []
         self._served = b""  # fingerprint of what is served
-        self._judged = b""  # … of what was refused last
+        self._judged = b""  # … of what was refused last, and how
+        self._judgement: tuple[str, tuple[RowProblem, ...]] = ("", ())
+        self._left_out: tuple[RowProblem, ...] = ()  # of what is served
         self._settling = b""  # … of what may still be changing
 
     def version(self, mark: bytes) -> Index | None:
@@ -72,6 +75,10 @@ class TableKeeper:
         Args:
             settled: not to wait for a second look that finds them unchanged.
         """
+        async with self._attending:
+            await self._attend(settled)
+
+    async def _attend(self, settled: bool) -> None:
         self._forget_retired()
         try:
             seen = await asyncio.to_thread(look, self._folder, self.table.files)
@@ -80,9 +87,10 @@ class TableKeeper:
             return
         fingerprint = seen.fingerprint(self._plan.schema)
         if fingerprint == self._served:
-            self.confirmed, self.reason, self.problems = time.time(), "", ()
+            self.confirmed, self.reason, self.problems = time.time(), "", self._left_out
             return
         if fingerprint == self._judged:
+            self._refuse(*self._judgement)
             return
         if not settled and fingerprint != self._settling:
             self._settling = fingerprint
@@ -92,19 +100,24 @@ class TableKeeper:
     async def _take(self, seen: Look, fingerprint: bytes) -> None:
         """Serve files that were seen, from their index or a new one."""
         target = self._path(fingerprint)
+        left_out: tuple[RowProblem, ...] = ()
         if not target.exists():
             built = await self._build(seen, target)
             if built.refused:
-                self._judged = fingerprint if built.problems else b""  # else it is tried again
+                if built.problems:  # else it is no fault of the files, and tried again
+                    self._judged, self._judgement = fingerprint, (built.refused, built.problems)
                 self._refuse(built.refused, built.problems)
                 return
-            self.problems = built.problems
+            left_out = built.problems
             self._log_left_out(built)
         try:
-            self._serve(Index(target, self._plan, fingerprint[:8]), fingerprint)
+            index = Index(target, self._plan, fingerprint[:8])
         except SourceUnavailable as error:
             target.unlink(missing_ok=True)
             self._refuse(str(error), ())
+            return
+        self._left_out = self.problems = left_out
+        self._serve(index, fingerprint)
 
     async def _build(self, seen: Look, target: Path) -> Built:
         job = Job(self._plan, self._folder, seen, target, os.getpid())

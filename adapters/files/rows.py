@@ -51,6 +51,11 @@ class UnreadableFile(Exception):
         self.expected = expected
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 value`, `2 values`."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
 class Told:
     """The problems of one version: the first few in full, all bad rows counted."""
 

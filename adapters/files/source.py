@@ -19,6 +19,7 @@ from adapters.files.index import Index, Page, Row, Test
 from adapters.files.indexing import BUILDING
 from adapters.files.keeper import TableKeeper
 from adapters.files.plan import Plan, Positions, answered, positions
+from adapters.files.rows import counted
 from adapters.files.services import AFTER, LIMIT, build_mark, operations_of, parse_mark
 from adapters.files.settings import FilesSettings, FolderSettings, Listing, Lookup, Table
 from adapters.operations import BadParameter, Caller, NotThere, Operation, SourceUnavailable
@@ -43,22 +44,21 @@ class FilesSource:
             for table in settings.table
         }
         self._asked: dict[str, Lookup | Listing] = {one.name: one for one in settings.asked}
-        self._watch: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Read what must be read, then keep looking."""
         for keeper in self._keepers.values():
             await keeper.start()
-        self._watch = asyncio.create_task(self._look_again())
+            self._watches.append(asyncio.create_task(self._look_again(keeper)))
 
-    async def _look_again(self) -> None:
+    async def _look_again(self, keeper: TableKeeper) -> None:
         while True:
             await asyncio.sleep(self._settings.folder.interval.total_seconds())
-            for keeper in self._keepers.values():
-                try:
-                    await keeper.attend()
-                except Exception as error:  # noqa: BLE001 - the next look may succeed
-                    log.warning(
+            try:
+                await keeper.attend()
+            except Exception as error:  # noqa: BLE001 - the next look may succeed
+                log.warning(
                         "table '%s': looking at its files failed: %s",
                         keeper.table.name, type(error).__name__,
                     )  # fmt: skip
@@ -135,7 +135,8 @@ class FilesSource:
             if keeper.reason:
                 found.append(f"{name}: the files are not served: {keeper.reason}")
             elif keeper.current is not None and keeper.current.left_out:
-                found.append(f"{name}: {keeper.current.left_out} bad rows are left out")
+                bad = counted(keeper.current.left_out, "bad row")
+                found.append(f"{name}: {bad} left out")
             found += [f"{name}: {problem}" for problem in keeper.problems]
         return found
 
@@ -184,9 +185,9 @@ class FilesSource:
         return found
 
     async def close(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait([self._watch])
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
         self._threads.shutdown(wait=True)
         for keeper in self._keepers.values():
             keeper.close()

@@ -89,8 +89,7 @@ def _upstream(upstream: UpstreamSettings) -> Problems:
     if len(given) > 1:
         text = " and ".join(f"[upstream.{key}]" for key in given)
         yield SettingProblem((*place, given[1]), text, "one of them")
-    if given:
-        yield from _secret_address(upstream.url, (*place, "url"))
+    yield from _address_of(upstream.url, (*place, "url"), secret=bool(given))
     if upstream.health and not upstream.health.startswith("/"):
         yield SettingProblem((*place, "health"), f"'{upstream.health}'", "a path from '/' on")
     yield from _tls(upstream.tls, (*place, "tls"))
@@ -101,17 +100,17 @@ def _upstream(upstream: UpstreamSettings) -> Problems:
         oauth = (*place, "oauth")
         if upstream.oauth.tls is not None:
             yield from _tls(upstream.oauth.tls, (*oauth, "tls"))
-        yield from _secret_address(upstream.oauth.token_url, (*oauth, "token_url"))
+        yield from _address_of(upstream.oauth.token_url, (*oauth, "token_url"), secret=True)
 
 
-def _secret_address(url: str, place: Place) -> Problems:
-    """No secret goes over a network in clear."""
+def _address_of(url: str, place: Place, *, secret: bool) -> Problems:
+    """What is wrong with an address; no secret goes over a network in clear."""
     try:
         address = ServiceAddress.parse(url)
     except ExchangeError as error:
         yield SettingProblem(place, error.text, "an address")
         return
-    if not address.encrypted and not _is_loopback(address.host):
+    if secret and not address.encrypted and not _is_loopback(address.host):
         text = "a secret for an address without TLS"
         yield SettingProblem(place, text, "an address with 'https:'")
 
