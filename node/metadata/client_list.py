@@ -17,13 +17,15 @@ JSON_TYPE = "application/json; charset=utf-8"
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 - as HTTP calls it
 _MEDIA_TYPE = re.compile(
-    rf"({_TOKEN}/{_TOKEN})(?:\s*;\s*{_TOKEN}=(?:{_TOKEN}|\"(?:[^\"\\]|\\.)*\"))*\s*;?"
+    rf"(\*|{_TOKEN}/{_TOKEN})(?:\s*;\s*{_TOKEN}=(?:{_TOKEN}|\"(?:[^\"\\]|\\.)*\"))*\s*;?"
 )
 _MAX_ACCEPT = 4_096  # characters
 
 
 def wants_json(accept: Iterable[str]) -> bool:
     """Whether some entry of the `Accept` headers is JSON, whatever its weight.
+
+    A lone `*`, which older Java programs send without being asked, is one like `*/*`.
 
     Raises ExchangeError for an entry that is no media type.
     """
