@@ -16,6 +16,7 @@ from typing import Any
 
 from scripts.ecosystem.institutions import (
     BENEFITS,
+    CONTRIBUTIONS_NAMESPACE,
     INSTANCE,
     INSTITUTIONS,
     MUNI,
@@ -28,7 +29,7 @@ from scripts.ecosystem.places import opened
 from scripts.ecosystem.processes import ProcessFailed
 from scripts.ecosystem.report import Outcome, table
 from scripts.ecosystem.running import Ecosystem, Site
-from scripts.ecosystem.soap import CONTENT_TYPE, CONTRIBUTIONS_NAMESPACE, request
+from scripts.ecosystem.soap import CONTENT_TYPE, request, wrapped
 from scripts.ecosystem.story import Story
 from scripts.ecosystem.system import container_path
 from scripts.people import people
@@ -161,10 +162,8 @@ def _soap_guide(site: Site, message_id: str) -> str:
         return ""
     envelope = site.folder / "contribution-status.xml"
     person = next(people(1)).national_id
-    arguments = {"nationalId": person}
-    envelope.write_bytes(
-        request(BENEFITS, STATUS, f"{message_id}-soap", CONTRIBUTIONS_NAMESPACE, arguments)
-    )
+    content = wrapped(STATUS.service_code, CONTRIBUTIONS_NAMESPACE, {"nationalId": person})
+    envelope.write_bytes(request(BENEFITS, STATUS, f"{message_id}-soap", content))
     call = [
         "curl", "-sS", site.url(f"{MUNI.key}-http"), "-H", f"Content-Type: {CONTENT_TYPE}",
         "--data-binary", f"@{envelope}",

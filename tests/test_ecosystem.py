@@ -13,30 +13,37 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from adapters.rest.declared import problems_of as rest_problems
+from adapters.rest.settings import RestSettings
 from adapters.sql.settings import SqlSettings, problems_of
+from adapters.xroad.settings import XroadAdapterSettings, xroad_problems
 from catalog.declaration import ServicesDeclaration, declaration_problems
 from config.settings import load_settings, parse_settings
 from node.settings import NodeSettings
 from scripts.cli import main
+from scripts.ecosystem.adapter_files import (
+    adapter_settings,
+    bridge_settings,
+    tax_adapter_settings,
+)
 from scripts.ecosystem.institutions import (
     BENEFITS,
     INSTITUTIONS,
     LIBRARY,
     PAIR,
     PERSONS,
-    adapter_settings,
-    civil_services,
     instance_declaration,
     node_settings,
     registry_settings,
-    services_of,
 )
+from scripts.ecosystem.offers import civil_services, services_of
 from scripts.ecosystem.places import LOCAL, WANTED, check_free, choose_ports, opened
 from scripts.ecosystem.processes import Child, ProcessFailed
 from scripts.ecosystem.report import Outcome, Step
 from scripts.ecosystem.running import Ecosystem, Site
 from scripts.ecosystem.story import Story
 from scripts.ecosystem.system import container_path, fault_key
+from scripts.ecosystem.tax_authority import description
 from scripts.people import people
 from scripts.sandbox import commands
 from trust.errors import StorageError
@@ -129,7 +136,21 @@ def test_every_file_of_the_sandbox_is_what_its_reader_expects(tmp_path: Path) ->
     for one in INSTITUTIONS:
         services = read(ServicesDeclaration, services_of(one, PORTS), tmp_path)
         assert list(declaration_problems(services)) == []
-        assert tuple(client.id for client in services.clients) == one.clients
+        hosted = {client.id for client in services.clients}
+        assert set(one.clients) <= hosted <= {*one.clients, one.owner}
+
+
+def test_the_bridges_are_between_the_municipality_s_node_and_the_tax_authority(
+    tmp_path: Path,
+) -> None:
+    bridge = read(XroadAdapterSettings, bridge_settings(PORTS), tmp_path)
+    assert list(xroad_problems(bridge)) == []
+    assert bridge.service.node == f"http://127.0.0.1:{PORTS['muni-http']}"
+    assert bridge.wsdl.file.is_file()
+    (tmp_path / "openapi.json").write_text(json.dumps(description("http://127.0.0.1:1")))
+    tax = read(RestSettings, tax_adapter_settings(PORTS), tmp_path)
+    assert rest_problems(tax) == []
+    assert tax.upstream.url == f"http://127.0.0.1:{PORTS['tax-authority']}"
 
 
 def test_a_sandbox_without_an_institution_does_not_register_it(tmp_path: Path) -> None:
@@ -299,8 +320,8 @@ async def test_the_story_fails_in_every_step_where_nothing_is_as_it_must_be(
     told: list[str] = []
     outcome = await Story(careless, Outcome(0.0), told.append).run()
     assert [step.name for step in outcome.steps if step.ok] == []
-    assert len(outcome.steps) == 13
-    assert len(told) == 13
+    assert len(outcome.steps) == 18
+    assert len(told) == 18
     assert not outcome.ok
     assert "not refused" in next(s.detail for s in outcome.steps if s.name == "no access right")
 

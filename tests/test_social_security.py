@@ -8,7 +8,7 @@ import pytest_asyncio
 from lxml import etree
 
 from scripts.ecosystem import soap
-from scripts.ecosystem.institutions import BENEFITS, CERTIFICATE, STATUS
+from scripts.ecosystem.institutions import BENEFITS, CERTIFICATE, CONTRIBUTIONS_NAMESPACE, STATUS
 from scripts.livelihoods import contribution_of
 from scripts.people import Person, people
 from tests.foreign_programs import run, social_security_office
@@ -34,8 +34,8 @@ async def ask(
 ) -> tuple[int, bytes, soap.SoapAnswer]:
     """Status and bytes of an answer, and what it says."""
     arguments = {"nationalId": national_id}
-    namespace = soap.CONTRIBUTIONS_NAMESPACE
-    raw = soap.request(BENEFITS, service, "id & 1", namespace, arguments)
+    content = soap.wrapped(service.service_code, CONTRIBUTIONS_NAMESPACE, arguments)
+    raw = soap.request(BENEFITS, service, "id & 1", content)
     headers = {"Content-Type": soap.CONTENT_TYPE}
     async with (
         aiohttp.ClientSession() as session,
@@ -62,10 +62,10 @@ async def test_the_status_is_answered_with_the_whole_header_of_the_request(offic
         "employer": expected.employer,
         "months": str(expected.months),
     }
-    sent = soap.request(BENEFITS, STATUS, "id & 1", soap.CONTRIBUTIONS_NAMESPACE, {})
+    sent = soap.request(BENEFITS, STATUS, "id & 1", "")
     assert header_fields(said) == header_fields(sent)
     assert answer.body is not None
-    assert answer.body.tag == f"{{{soap.CONTRIBUTIONS_NAMESPACE}}}contributionStatusResponse"
+    assert answer.body.tag == f"{{{CONTRIBUTIONS_NAMESPACE}}}contributionStatusResponse"
     assert len(header_fields(said)) == 6
 
 
@@ -97,7 +97,7 @@ async def test_what_is_no_soap_is_refused(office: str, body: bytes, kind: str, s
 async def test_a_client_built_on_zeep_reads_the_wsdl_and_calls(office: str) -> None:
     call = {
         "wsdl": f"{office}?wsdl",
-        "namespace": soap.CONTRIBUTIONS_NAMESPACE,
+        "namespace": CONTRIBUTIONS_NAMESPACE,
         "node": office,
         "client": CLIENT,
         "message_id": "zeep-1",

@@ -27,42 +27,12 @@ CONTRIBUTIONS = ClientId(INSTANCE, "GOV", "1003", "contributions")
 PEOPLE = ServiceId(PERSONS, "people")
 INCOMES = ServiceId(INCOME, "incomes")
 STATUS = ServiceId(CONTRIBUTIONS, "contributionStatus", "v1")
+INCOME_BY_SOAP = ServiceId(INCOME, "income", "v1")
 CERTIFICATE = ServiceId(CONTRIBUTIONS, "contributionCertificate", "v1")
+CONTRIBUTIONS_NAMESPACE = "http://social-security.sandbox.test/v1"
+INCOME_NAMESPACE = "http://tax-authority.sandbox.test/v1"
 SEARCHERS = GlobalGroupId(INSTANCE, "benefit-offices")
 
-_QUERIES = """
-[[query]]
-name = "person"
-path = "/persons/{id}"
-summary = "One person by national id"
-single = true
-sql = '''
-SELECT national_id, given_name, family_name, birth_date, street, town, postal_code, guardian_id
-FROM person WHERE national_id = :id
-'''
-parameters = [{ name = "id", max_length = 12, description = "national id" }]
-
-[[query]]
-name = "search"
-path = "/persons/search"
-method = "POST"
-summary = "People by family name and day of birth"
-max_rows = 50
-sql = '''
-SELECT national_id, given_name, family_name, birth_date FROM person
-WHERE family_name = :family_name AND birth_date >= coalesce(:born_since, birth_date)
-ORDER BY birth_date, national_id
-'''
-
-[[query.parameters]]
-name = "family_name"
-max_length = 100
-
-[[query.parameters]]
-name = "born_since"
-type = "date"
-required = false
-"""
 _REFRESH = timedelta(seconds=5)  # of what is published and fetched: changes show while one watches
 
 
@@ -202,7 +172,8 @@ clients = {_list([client.colons for client in one.clients])}
 
 
 def node_settings(one: Institution, ports: Ports) -> str:
-    """`node.toml`."""
+    """`node.toml`; the Municipality's node also gives WSDLs to programs that know no other way."""
+    page = f'wsdl_client = "{BENEFITS.colons}"\n' if one == MUNI else ""
     return f"""\
 server = "{one.server.colons}"
 data = "data"
@@ -222,6 +193,9 @@ dsn_file = "database.dsn"
 host = "{LOCAL}"
 http_port = {ports[f"{one.key}-http"]}
 https_port = {ports[f"{one.key}-https"]}
+{page}
+[monitoring]
+available_after = "0s"
 
 [peers]
 host = "{one.address}"
@@ -234,101 +208,3 @@ peer_ocsp_port = {ports["peers-ocsp"]}
 host = "{LOCAL}"
 port = {ports[f"{one.key}-admin"]}
 """
-
-
-def services_of(one: Institution, ports: Ports) -> str:
-    """`services.toml`."""
-    offers = {CIVIL: civil_services, SOCIAL: social_services, TAX: tax_services}
-    return offers[one](ports) if one in offers else municipal_services()
-
-
-def civil_services(ports: Ports) -> str:
-    """`services.toml` of the Civil Registry: one REST service, and who may call which part."""
-    return f"""\
-[[clients]]
-id = "{PERSONS.colons}"
-connection = "HTTP"
-
-[[clients.services]]
-code = "{PEOPLE.service_code}"
-url = "http://{LOCAL}:{ports["adapter"]}"
-endpoints = ["GET /persons/*", "POST /persons/search"]
-
-# one subsystem may look up a person
-[[clients.access]]
-service = "{PEOPLE.service_code}"
-client = "{BENEFITS.colons}"
-endpoints = ["GET /persons/*"]
-
-# whoever is in a group of the central operator may search
-[[clients.access]]
-service = "{PEOPLE.service_code}"
-global_group = "{":".join(SEARCHERS.parts)}"
-endpoints = ["POST /persons/search"]
-"""
-
-
-def social_services(ports: Ports) -> str:
-    """`services.toml` of the Social Security Office: two SOAP services of one WSDL."""
-    offered = "".join(
-        f"""
-[[clients.services]]
-code = "{service.service_code}"
-version = "{service.service_version}"
-type = "WSDL"
-url = "http://{LOCAL}:{ports["social-security"]}/soap"
-"""
-        for service in (STATUS, CERTIFICATE)
-    )
-    allowed = "".join(
-        f"""
-[[clients.access]]
-service = "{service.service_code}"
-client = "{BENEFITS.colons}"
-"""
-        for service in (STATUS, CERTIFICATE)
-    )
-    return f"""\
-[[clients]]
-id = "{CONTRIBUTIONS.colons}"
-connection = "HTTP"
-{offered}{allowed}"""
-
-
-def tax_services(ports: Ports) -> str:
-    """`services.toml` of the Tax Authority: a REST service that has an OpenAPI description."""
-    return f"""\
-[[clients]]
-id = "{INCOME.colons}"
-connection = "HTTP"
-
-[[clients.services]]
-code = "{INCOMES.service_code}"
-type = "OPENAPI"
-url = "http://{LOCAL}:{ports["tax-authority"]}"
-endpoints = ["GET /persons/*/income/*"]
-
-[[clients.access]]
-service = "{INCOMES.service_code}"
-client = "{BENEFITS.colons}"
-"""
-
-
-def municipal_services() -> str:
-    """`services.toml` of the Municipality: two subsystems that only call."""
-    return "\n".join(
-        f'[[clients]]\nid = "{client.colons}"\nconnection = "HTTP"\n' for client in MUNI.clients
-    )
-
-
-def adapter_settings(ports: Ports) -> str:
-    """`adapter.toml`: the queries of the Civil Registry."""
-    head = f"""\
-title = "Civil Registry"
-host = "{LOCAL}"
-port = {ports["adapter"]}
-
-[database]
-dsn_file = "database.dsn"
-"""
-    return head + _QUERIES

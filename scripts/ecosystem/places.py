@@ -34,6 +34,8 @@ WANTED: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "adapter": (9000, (LOCAL,)),
     "social-security": (9001, (LOCAL,)),
     "tax-authority": (9002, (LOCAL,)),
+    "bridge": (9003, (LOCAL,)),
+    "tax-adapter": (9004, (LOCAL,)),
     "peers": (5500, _NODES),
     "peers-ocsp": (5577, _NODES),
     "muni-http": (8080, (LOCAL,)),

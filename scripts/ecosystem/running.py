@@ -3,11 +3,12 @@
 database ──┬─ people ── adapter
            ├─ services ───────────────────────────────┐
            └──────────┬─ registry ── certificates ── nodes
-test CA ── requests ──┘          Social Security's and the Tax Authority's own systems
+test CA ── requests ──┘    the systems of two more institutions, and the bridges before them
 """
 
 import asyncio
 import contextlib
+import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,11 @@ from typing import Self
 
 import aiohttp
 
+from scripts.ecosystem.adapter_files import (
+    adapter_settings,
+    bridge_settings,
+    tax_adapter_settings,
+)
 from scripts.ecosystem.central import declare
 from scripts.ecosystem.certificates import certify, import_certificates
 from scripts.ecosystem.civil_registry import fill_persons
@@ -28,14 +34,14 @@ from scripts.ecosystem.institutions import (
     SOCIAL,
     TAX,
     Institution,
-    adapter_settings,
     instance_declaration,
     node_settings,
     registry_settings,
-    services_of,
 )
+from scripts.ecosystem.offers import services_of
 from scripts.ecosystem.places import LOCAL, Ports
 from scripts.ecosystem.processes import Child, ProcessFailed
+from scripts.ecosystem.tax_authority import description
 from scripts.node import apply_services, load_node_settings
 from scripts.postgres import PostgresServer
 from trust.pki.keyfiles import open_folder, read_file, write_file
@@ -48,6 +54,8 @@ _SYSTEMS = (
     (SOCIAL, "scripts.ecosystem.social_security", "social-security", "/soap?wsdl"),
     (TAX, "scripts.ecosystem.tax_authority", "tax-authority", "/openapi.json"),
 )
+# Adapters between REST and SOAP: for whose service, the folder and the port, the title.
+_BRIDGES = ((SOCIAL, "bridge", "Social Security"), (TAX, "tax-adapter", "Tax Authority"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,9 @@ class Ecosystem:
     @property
     def _systems(self) -> list[str]:
         """The children that serve what an institution has of its own."""
-        return [f"{one.name}'s system" for one, *_ in _SYSTEMS if one in self.site.institutions]
+        there = self.site.institutions
+        systems = [f"{one.name}'s system" for one, *_ in _SYSTEMS if one in there]
+        return systems + ["tax-adapter"] * (TAX in there)
 
     def node(self, one: Institution) -> Child:
         return self.children[f"node {one.server.server_code}"]
@@ -171,6 +181,17 @@ class Ecosystem:
                 site.url("adapter", "/health/ready"),
                 logs / "adapter.log",
             ),
+        ]
+        children += [
+            Child(
+                name,
+                ("adapter", "run", "--config", str(site.folder / name / "adapter.toml")),
+                f"{title}: ",
+                site.url(name, "/health/ready"),
+                logs / f"{name}.log",
+            )
+            for one, name, title in _BRIDGES
+            if one in site.institutions
         ]
         children += [
             Child(
@@ -223,7 +244,9 @@ class Ecosystem:
         What the nodes offer is written once: from then on it is for whoever plays with the sandbox.
         """
         site = self.site
-        for name in ("ca", "registry", "adapter", *(one.key for one in site.institutions), "logs"):
+        bridges = [name for one, name, _ in _BRIDGES if one in site.institutions]
+        keys = [one.key for one in site.institutions]
+        for name in ("ca", "registry", "adapter", *bridges, *keys, "logs"):
             open_folder(site.folder / name)
         texts = {
             "registry/registry.toml": registry_settings(site.ports),
@@ -239,6 +262,7 @@ class Ecosystem:
         texts |= {
             name: text for name, text in services.items() if not (site.folder / name).exists()
         }
+        texts |= self._bridge_texts()
         texts |= {
             f"{one.key}/node.toml": node_settings(one, site.ports) for one in site.institutions
         }
@@ -248,6 +272,18 @@ class Ecosystem:
             password = site.folder / name / "keys.password"
             if read_file(password) is None:
                 write_file(password, secrets.token_urlsafe(32).encode())
+
+    def _bridge_texts(self) -> dict[str, str]:
+        """What the adapters between REST and SOAP read."""
+        ports = self.site.ports
+        texts = {}
+        if SOCIAL in self.site.institutions:
+            texts["bridge/adapter.toml"] = bridge_settings(ports)
+        if TAX in self.site.institutions:
+            described = description(self.site.url("tax-authority"))
+            texts["tax-adapter/adapter.toml"] = tax_adapter_settings(ports)
+            texts["tax-adapter/openapi.json"] = json.dumps(described)
+        return texts
 
     async def _start_database(self) -> None:
         began = time.monotonic()
@@ -300,6 +336,8 @@ class Ecosystem:
         async with asyncio.TaskGroup() as group:
             for one in self.site.institutions:
                 group.create_task(self._start_child(self.node(one).name, one.name))
+        if SOCIAL in self.site.institutions:
+            await self._start_child("bridge")  # which is ready when the Municipality's node is
         await people
 
     def _key_store(self, one: Institution) -> KeyStore:

@@ -1,31 +1,31 @@
 """SOAP as the Municipality's own information system writes and reads it; no part of a node.
 
-raw = request(BENEFITS, STATUS, message_id, NAMESPACE, {"nationalId": "…"})
-values = read_answer(content_type, body).values
+    content = wrapped("contributionStatus", NAMESPACE, {"nationalId": "…"})
+    raw = request(BENEFITS, STATUS, message_id, content)
+    values = read_answer(content_type, body).values
+
+What is written is what a clerk's program would write by hand.
 """
 
 import base64
 import email
 import email.policy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from lxml import etree
 
 from trust.errors import MalformedMessage
-from trust.ids import ClientId, ServiceId
+from trust.ids import ClientId, ServerId, ServiceId
 from trust.xmlbytes import parse_xml
 
 CONTENT_TYPE = "text/xml; charset=UTF-8"
-CONTRIBUTIONS_NAMESPACE = "http://social-security.sandbox.test/v1"
 _ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 _XROAD = "http://x-road.eu/xsd/xroad.xsd"
 _IDENTIFIERS = "http://x-road.eu/xsd/identifiers"
-_PARTS = (
-    "xRoadInstance", "memberClass", "memberCode", "subsystemCode", "serviceCode", "serviceVersion",
-)  # fmt: skip
+_CLIENT = ("xRoadInstance", "memberClass", "memberCode", "subsystemCode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,38 +52,66 @@ class SoapAnswer:
         children = [] if self.body is None else list(self.body)
         return {etree.QName(child).localname: child.text or "" for child in children}
 
+    def texts(self, name: str) -> list[str]:
+        """The texts of all elements of that local name, wherever they are in the body."""
+        found = [] if self.body is None else self.body.iter(f"{{*}}{name}")
+        return [one.text or "" for one in found]
+
+
+def wrapped(name: str, namespace: str, arguments: Mapping[str, str]) -> str:
+    """The content of a body, document/literal wrapped."""
+    inner = "".join(f"<b:{key}>{escape(text)}</b:{key}>" for key, text in arguments.items())
+    return f'<b:{name} xmlns:b="{escape(namespace)}">{inner}</b:{name}>'
+
 
 def request(
     client: ClientId,
     service: ServiceId,
     message_id: str,
-    namespace: str,
-    arguments: Mapping[str, str],
+    content: str,
+    server: ServerId | None = None,
 ) -> bytes:
-    """An envelope with X-Road's header, its body document/literal wrapped."""
-    inner = "".join(f"<b:{name}>{escape(text)}</b:{name}>" for name, text in arguments.items())
-    wrapper = service.service_code
+    """An envelope with X-Road's header.
+
+    Args:
+        content: the element in the body.
+        server: the only server that may answer.
+    """
     return f"""\
 <?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="{_ENVELOPE}" xmlns:xro="{_XROAD}" xmlns:iden="{_IDENTIFIERS}">
   <soapenv:Header>
-    <xro:client iden:objectType="SUBSYSTEM">{_identifier(client.parts)}</xro:client>
-    <xro:service iden:objectType="SERVICE">{_identifier(service.parts)}</xro:service>
+    <xro:client iden:objectType="{client.object_type}">{_identifier(client)}</xro:client>
+    <xro:service iden:objectType="SERVICE">{_service(service)}</xro:service>{_server(server)}
     <xro:userId>clerk-7</xro:userId>
     <xro:id>{escape(message_id)}</xro:id>
     <xro:issue>school-benefits/2026/1</xro:issue>
     <xro:protocolVersion>4.0</xro:protocolVersion>
   </soapenv:Header>
-  <soapenv:Body><b:{wrapper} xmlns:b="{escape(namespace)}">{inner}</b:{wrapper}></soapenv:Body>
+  <soapenv:Body>{content}</soapenv:Body>
 </soapenv:Envelope>
 """.encode()
 
 
-def _identifier(parts: tuple[str, ...]) -> str:
-    return "".join(
-        f"<iden:{name}>{escape(part)}</iden:{name}>"
-        for name, part in zip(_PARTS, parts, strict=False)
-    )
+def _identifier(client: ClientId) -> str:
+    return _elements(zip(_CLIENT, client.parts, strict=False))
+
+
+def _service(service: ServiceId) -> str:
+    code, version = service.service_code, service.service_version
+    own = [("serviceCode", code), *([("serviceVersion", version)] if version else [])]
+    return _identifier(service.provider) + _elements(own)
+
+
+def _server(server: ServerId | None) -> str:
+    if server is None:
+        return ""
+    inner = _identifier(server.owner) + _elements([("serverCode", server.server_code)])
+    return f'\n    <xro:securityServer iden:objectType="SERVER">{inner}</xro:securityServer>'
+
+
+def _elements(pairs: Iterable[tuple[str, str]]) -> str:
+    return "".join(f"<iden:{name}>{escape(text)}</iden:{name}>" for name, text in pairs)
 
 
 def hash_of(raw: bytes) -> str:

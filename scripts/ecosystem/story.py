@@ -3,41 +3,34 @@
 import asyncio
 import io
 import itertools
-import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import aiohttp
 
+from scripts.ecosystem.clerk import Clerk, StepFailed, Trace
 from scripts.ecosystem.institutions import (
     BENEFITS,
-    CERTIFICATE,
     CIVIL,
-    CONTRIBUTIONS,
-    INCOMES,
     LIBRARY,
     MUNI,
     PERSONS,
     SOCIAL,
-    STATUS,
-    TAX,
-    Institution,
 )
 from scripts.ecosystem.places import CIVIL_ADDRESS
+from scripts.ecosystem.questions import QUESTIONS, monitoring
 from scripts.ecosystem.report import Outcome, Step
 from scripts.ecosystem.rogue import Rogue
 from scripts.ecosystem.running import Ecosystem
-from scripts.ecosystem.soap import SoapAnswer
-from scripts.ecosystem.system import InformationSystem, Reply, fault_key
-from scripts.livelihoods import YEARS, contribution_of, income_of
+from scripts.ecosystem.system import fault_key
 from scripts.people import Person, people
 from scripts.trustlist import load_trust_list
 from trust.errors import SacbeError
 from trust.evidence.asic import parse_container
 from trust.evidence.container import verify_container
 from trust.globalconf import GlobalConf
-from trust.ids import ClientId, ServiceId
 from trust.pki.keystore import KeyStore
 from trust.pki.ocspcache import OcspCache
 from trust.report import Outcome as Judgement
@@ -51,33 +44,6 @@ ACCESS_DENIED = "access_denied"
 FORGED = "signature_verification.invalid_signature_value"
 REPLAYED = "invalid_message"
 UNREACHABLE = "network_error"
-UNKNOWN_PERSON = "Client.UnknownPerson"
-
-
-class StepFailed(SacbeError):
-    """Something in the story was not as it must be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """What a node must hold of one message.
-
-    Attributes:
-        client: the party of the message that is the keeper's own.
-        provider: who answers; the municipality asks.
-        holds: whether the container must be there; None when both is right.
-    """
-
-    keeper: Institution
-    client: ClientId
-    provider: Institution
-    message_id: str
-    direction: str
-    holds: bool | None
-
-    @property
-    def signer(self) -> ClientId:
-        return MUNI.owner if self.direction == "request" else self.provider.owner
 
 
 @dataclass(slots=True)
@@ -87,40 +53,42 @@ class Story:
     ecosystem: Ecosystem
     outcome: Outcome
     tell: Callable[[str], None]
-    _systems: dict[Institution, InformationSystem] = field(default_factory=dict)
-    _traces: list[Trace] = field(default_factory=list)
-    _run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _asking: Clerk | None = None
 
     async def run(self) -> Outcome:
         """Go through all steps; the outcome says whether all was as it must be."""
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, timeout=_PATIENCE) as session:
-            for one in self.ecosystem.site.institutions:
-                url = self.ecosystem.site.url(f"{one.key}-http")
-                self._systems[one] = InformationSystem(session, url)
+            self._asking = clerk = Clerk(self.ecosystem.site, self.outcome, session)
             await self._step("a person by id", self._get)
             await self._step("a search with a body", self._post)
             await self._step(f"{AT_ONCE} calls at once", self._many)
-            if TAX in self.ecosystem.site.institutions:
-                await self._step("income by REST", self._income)
-            if SOCIAL in self.ecosystem.site.institutions:
-                await self._step("contributions by SOAP", self._contributions)
-                await self._step("a certificate as attachment", self._certificate)
-                await self._step("a fault of the system itself", self._unknown_person)
+            for name, needed, ask in QUESTIONS:
+                if needed in self.ecosystem.site.institutions:
+                    await self._step(name, partial(ask, clerk))
             await self._step("no access right", self._denied)
             await self._step("a forged signature", self._forged)
             await self._step("a replayed request", self._replayed)
             await self._step("the provider's node down", self._down)
+            if SOCIAL in self.ecosystem.site.institutions:
+                await self._step("records, health, environment", partial(monitoring, clerk))
             await self._step("every container verifies", self._verify)
         await self._step("memory", self._memory)
         return self.outcome
+
+    @property
+    def _clerk(self) -> Clerk:
+        if self._asking is None:
+            raise RuntimeError("the story has not begun")
+        return self._asking
 
     async def _step(self, name: str, act: Callable[[], Awaitable[str]]) -> None:
         try:
             step = Step(name, True, await act())
         except (SacbeError, aiohttp.ClientError, TimeoutError) as error:
             step = Step(name, False, str(error) or type(error).__name__)
+        except (LookupError, TypeError, ValueError) as error:
+            step = Step(name, False, f"the answer is of another form: {error!r}")
         self.outcome.steps.append(step)
         self.tell(f"{'ok' if step.ok else 'FAILED'}: {name}: {step.detail}")
 
@@ -134,7 +102,7 @@ class Story:
     async def _post(self) -> str:
         person = next(people(1))
         body = {"family_name": person.family_name, "born_since": person.birth_date.isoformat()}
-        reply = await self._good_call("/persons/search", body)
+        reply = await self._clerk.ask(CIVIL, "/persons/search", body=body)
         found = reply.json()
         items = found.get("items") if isinstance(found, dict) else None
         if not isinstance(items, list) or not any(
@@ -158,88 +126,28 @@ class Story:
 
     async def _look_up(self, person: Person) -> None:
         """Ask for a person and compare every field."""
-        reply = await self._good_call(f"/persons/{person.national_id}")
+        reply = await self._clerk.ask(CIVIL, f"/persons/{person.national_id}")
         expected = asdict(person) | {"birth_date": person.birth_date.isoformat()}
         if reply.json() != expected:
             raise StepFailed(f"{person.national_id} was answered with {reply.body[:200]!r}")
-
-    async def _good_call(self, path: str, body: dict[str, str] | None = None) -> Reply:
-        message_id = self._new_id()
-        reply = await self._systems[MUNI].call(path, message_id, body=body)
-        if reply.status != 200:
-            raise StepFailed(f"status {reply.status} {reply.fault} {reply.body[:200]!r}")
-        self.outcome.exchanges += 1
-        self._expect_all(message_id, CIVIL)
-        return reply
-
-    async def _income(self) -> str:
-        person, year = next(people(1)), YEARS[-1]
-        message_id = self._new_id()
-        path = f"/persons/{person.national_id}/income/{year}"
-        reply = await self._systems[MUNI].call(path, message_id, service=INCOMES)
-        if reply.status != 200 or reply.json() != asdict(income_of(person, year)):
-            raise StepFailed(f"status {reply.status} {reply.fault} {reply.body[:200]!r}")
-        self.outcome.exchanges += 1
-        self._expect_all(message_id, TAX)
-        return f"{person.given_name} {person.family_name} in {year}, as the authority has it"
-
-    async def _contributions(self) -> str:
-        person = next(people(1))
-        answer = await self._good_soap(STATUS, person)
-        expected = contribution_of(person)
-        found = answer.values
-        if (found.get("status"), found.get("months")) != (expected.status, str(expected.months)):
-            raise StepFailed(f"{person.national_id} was answered with {dict(found)}")
-        return f"{expected.status}, {expected.months} months"
-
-    async def _certificate(self) -> str:
-        person = next(people(1))
-        answer = await self._good_soap(CERTIFICATE, person)
-        if len(answer.files) != 1 or person.national_id.encode() not in answer.files[0]:
-            raise StepFailed(f"{len(answer.files)} attachments, not the one of this person")
-        return f"a document of {len(answer.files[0])} bytes"
-
-    async def _good_soap(self, service: ServiceId, person: Person) -> SoapAnswer:
-        message_id = self._new_id()
-        answer = await self._ask_contributions(service, message_id, person.national_id)
-        if answer.fault:
-            raise StepFailed(f"{answer.fault}: {answer.text}")
-        self.outcome.exchanges += 1
-        self._expect_all(message_id, SOCIAL)
-        return answer
-
-    async def _ask_contributions(
-        self, service: ServiceId, message_id: str, national_id: str
-    ) -> SoapAnswer:
-        arguments = {"nationalId": national_id}
-        return await self._systems[MUNI].call_soap(service, message_id, arguments)
-
-    async def _unknown_person(self) -> str:
-        """A fault of a system is passed on as it is: nobody signs it, and no node keeps it."""
-        message_id = self._new_id()
-        answer = await self._ask_contributions(STATUS, message_id, "nobody")
-        code = answer.fault.rpartition(":")[2]
-        self._expect(MUNI, BENEFITS, SOCIAL, message_id, request=True, response=False)
-        self._expect(SOCIAL, CONTRIBUTIONS, SOCIAL, message_id, request=True, response=False)
-        return self._refused(code, UNKNOWN_PERSON)
 
     # --- what must be refused ---------------------------------------------------------------------
 
     async def _denied(self) -> str:
         """The library has no right to anything, and only its own node keeps that it asked."""
-        message_id = self._new_id()
+        message_id = self._clerk.new_id()
         path = f"/persons/{next(people(1)).national_id}"
-        reply = await self._systems[MUNI].call(path, message_id, client=LIBRARY)
-        self._expect(MUNI, LIBRARY, CIVIL, message_id, request=True, response=False)
-        self._expect(CIVIL, PERSONS, CIVIL, message_id, request=False, response=False)
-        return self._refused(reply.fault, ACCESS_DENIED)
+        reply = await self._clerk.system().call(path, message_id, client=LIBRARY)
+        self._clerk.expect(MUNI, LIBRARY, CIVIL, message_id, request=True, response=False)
+        self._clerk.expect(CIVIL, PERSONS, CIVIL, message_id, request=False, response=False)
+        return self._clerk.refused(reply.fault, ACCESS_DENIED)
 
     async def _forged(self) -> str:
         request = (await self._rogue()).forged_request(f"/persons/{next(people(1)).national_id}")
         fault = await (await self._rogue()).send(request)
         message_id = request.head.message_id
-        self._expect(CIVIL, PERSONS, CIVIL, message_id, request=False, response=False)
-        return self._refused("" if fault is None else fault_key(fault.code), FORGED)
+        self._clerk.expect(CIVIL, PERSONS, CIVIL, message_id, request=False, response=False)
+        return self._clerk.refused("" if fault is None else fault_key(fault.code), FORGED)
 
     async def _replayed(self) -> str:
         rogue = await self._rogue()
@@ -249,31 +157,25 @@ class Story:
             raise StepFailed(f"the request was refused at once: {first.code} {first.text}")
         self.outcome.exchanges += 1
         second = await rogue.send(request)
-        self._expect(CIVIL, PERSONS, CIVIL, request.head.message_id, request=True, response=True)
-        return self._refused("" if second is None else fault_key(second.code), REPLAYED)
+        self._clerk.expect(
+            CIVIL, PERSONS, CIVIL, request.head.message_id, request=True, response=True
+        )
+        return self._clerk.refused("" if second is None else fault_key(second.code), REPLAYED)
 
     async def _down(self) -> str:
         node = self.ecosystem.node(CIVIL)
         await node.stop()
-        message_id = self._new_id()
+        message_id = self._clerk.new_id()
         try:
             path = f"/persons/{next(people(1)).national_id}"
-            reply = await self._systems[MUNI].call(path, message_id)
+            reply = await self._clerk.system().call(path, message_id)
         finally:
             await self.ecosystem.start_again(node)
-        self._expect(MUNI, BENEFITS, CIVIL, message_id, request=None, response=False)
-        self._expect(CIVIL, PERSONS, CIVIL, message_id, request=False, response=False)
-        detail = self._refused(reply.fault, UNREACHABLE)
+        self._clerk.expect(MUNI, BENEFITS, CIVIL, message_id, request=None, response=False)
+        self._clerk.expect(CIVIL, PERSONS, CIVIL, message_id, request=False, response=False)
+        detail = self._clerk.refused(reply.fault, UNREACHABLE)
         await self._look_up(next(people(1)))
         return f"{detail}; answered again after its start"
-
-    def _refused(self, code: str, expected: str) -> str:
-        if not code:
-            raise StepFailed(f"it was not refused; expected {expected}")
-        self.outcome.refused[code] += 1
-        if code != expected:
-            raise StepFailed(f"refused with {code} instead of {expected}")
-        return f"refused with {code}"
 
     async def _rogue(self) -> Rogue:
         site = self.ecosystem.site
@@ -293,33 +195,11 @@ class Story:
 
     # --- what is left -----------------------------------------------------------------------------
 
-    def _new_id(self) -> str:
-        return f"check-{self._run}-{next(self._numbers)}"
-
-    def _expect(
-        self,
-        keeper: Institution,
-        client: ClientId,
-        provider: Institution,
-        message_id: str,
-        *,
-        request: bool | None,
-        response: bool | None,
-    ) -> None:
-        for direction, holds in (("request", request), ("response", response)):
-            self._traces.append(Trace(keeper, client, provider, message_id, direction, holds))
-
-    def _expect_all(self, message_id: str, provider: Institution) -> None:
-        """Both nodes must hold both messages."""
-        self._expect(MUNI, BENEFITS, provider, message_id, request=True, response=True)
-        (owner,) = provider.clients
-        self._expect(provider, owner, provider, message_id, request=True, response=True)
-
     async def _verify(self) -> str:
         """Fetch whatever the nodes hold of this story, and judge it as an auditor would."""
         conf = await self._published()
         problems = []
-        for trace in self._traces:
+        for trace in self._clerk.traces:
             try:
                 self.outcome.verified += await self._verified(trace, conf)
             except SacbeError as error:
@@ -331,7 +211,7 @@ class Story:
     async def _verified(self, trace: Trace, conf: GlobalConf) -> bool:
         """Whether there was a container, which then holds; raises StepFailed."""
         name = f"{trace.direction} {trace.message_id} at {trace.keeper.name}"
-        system = self._systems[trace.keeper]
+        system = self._clerk.system(trace.keeper)
         raw = await system.container(trace.message_id, trace.client, trace.direction)
         if raw is None:
             if trace.holds:

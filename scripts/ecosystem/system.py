@@ -1,7 +1,6 @@
 """The Municipality's own information system: calls through its node, fetches containers."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -10,7 +9,7 @@ import aiohttp
 from scripts.ecosystem import soap
 from scripts.ecosystem.institutions import BENEFITS, PEOPLE
 from trust.errors import MalformedMessage, NetworkFailure
-from trust.ids import ClientId, ServiceId
+from trust.ids import ClientId, ServerId, ServiceId
 
 _SIDES = ("server.clientproxy.", "server.serverproxy.")
 
@@ -78,14 +77,19 @@ class InformationSystem:
             raise NetworkFailure(f"{self.node} gave no answer: {type(error).__name__}") from error
 
     async def call_soap(
-        self, service: ServiceId, message_id: str, arguments: Mapping[str, str]
+        self,
+        service: ServiceId,
+        message_id: str,
+        content: str,
+        *,
+        client: ClientId = BENEFITS,
+        server: ServerId | None = None,
     ) -> soap.SoapAnswer:
-        """Call a service of the Social Security Office; the answer is one to these very bytes.
+        """Call a SOAP service; the answer is one to these very bytes.
 
         Raises NetworkFailure when the own node does not answer, and MalformedMessage.
         """
-        namespace = soap.CONTRIBUTIONS_NAMESPACE
-        raw = soap.request(BENEFITS, service, message_id, namespace, arguments)
+        raw = soap.request(client, service, message_id, content, server)
         headers = {"Content-Type": soap.CONTENT_TYPE, "SOAPAction": '""'}
         try:
             async with self.session.post(self.node, data=raw, headers=headers) as response:
