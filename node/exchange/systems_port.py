@@ -1,6 +1,6 @@
 """The port for the institution's own systems: which request goes where.
 
-Raw path below `/r1/`: REST. Two exact paths with GET: downloads from this node. Everything else is
+Raw path below `/r1/`: REST. Some exact paths with GET: answered by this node. Everything else is
 SOAP, whatever the path. Source: messages.md 1.
 """
 
