@@ -332,6 +332,7 @@ async def test_a_rest_consumer_reaches_a_rest_service_by_soap_between_two_nodes(
         async with provider.client.get(f"{provider.url}/soap?wsdl") as answer:
             (folder / "persons.wsdl").write_bytes(await answer.read())
         declared = XroadAdapterSettings(
+            kind="xroad",
             title="Persons",
             port=0,
             service=ServiceSettings(node=consumer.url, client=CONSUMER, provider=PROVIDER),

@@ -139,6 +139,7 @@ async def test_a_service_that_refuses_our_account_is_no_fault_of_the_caller(
     service = Service(fault("wsse:FailedAuthentication", "Unknown account."), status=500)
     async with listening(service) as address:
         settings = SoapAdapterSettings(
+            kind="soap",
             title="Echo",
             wsdl=DescriptionSettings(file=tmp_path / "a.wsdl"),
             endpoint=EndpointSettings(address=address),

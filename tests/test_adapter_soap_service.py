@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import gzip
 import importlib.util
 import ssl
@@ -14,7 +15,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from adapters.soap.content import Anything, Element
+from adapters.soap.envelope import Answer, open_answer, read_body
 from adapters.soap.kind import KIND, open_soap
 from adapters.soap.settings import (
     CallingSettings,
@@ -36,7 +41,7 @@ from tests.soap_services import (
     listening,
     spyne_persons,
 )
-from trust.errors import ConfigurationError, StorageError
+from trust.errors import ConfigurationError, MalformedMessage, StorageError
 from trust.settings import ByteSize
 
 Opened = Callable[..., AbstractAsyncContextManager[Rest]]
@@ -64,6 +69,7 @@ def opened(tmp_path: Path) -> Opened:
         (tmp_path / "a.wsdl").write_bytes(data or wsdl())
         async with listening(service, tls) as address:
             settings = SoapAdapterSettings(
+                kind="soap",
                 title="Echo",
                 port=0,
                 wsdl=DescriptionSettings(file=tmp_path / "a.wsdl", get=("echo",)),
@@ -85,6 +91,7 @@ async def test_a_service_of_another_maker_is_asked_as_rest(tmp_path: Path) -> No
     with spyne_persons() as (_, described):
         (tmp_path / "persons.wsdl").write_bytes(described)
         settings = SoapAdapterSettings(
+            kind="soap",
             title="Persons",
             port=0,
             wsdl=DescriptionSettings(file=tmp_path / "persons.wsdl", get=("greet",)),
@@ -179,6 +186,26 @@ async def test_a_fault_is_told_by_its_code_and_sentence(
         expected: dict[str, object] = {"error": "No such person."}
         expected |= {"code": told} if told else {}
         assert await rest.call("/echo?text=a") == (status, expected)
+
+
+@pytest.mark.parametrize(
+    ("detail", "status"),
+    [
+        ("not_found", 404),
+        ("timeout", 504),
+        ("unavailable", 503),
+        ("bad_parameter: code", 400),
+        ("c0ffee-12", 400),
+        ("not_found<x/>", 404),
+    ],
+)
+async def test_the_word_in_a_fault_of_another_adapter_gives_the_status(
+    opened: Opened, detail: str, status: int
+) -> None:
+    told = fault("s:Client", "No.", f"<faultDetail>{detail}</faultDetail>")
+    told = told.replace(b"<detail>", b'<detail xmlns="">')
+    async with opened(Service(told, status=500)) as rest:
+        assert await rest.call("/echo?text=a") == (status, {"error": "No.", "code": "Client"})
 
 
 async def test_a_fault_of_soap_1_2_tells_its_innermost_code(opened: Opened) -> None:
@@ -318,6 +345,7 @@ async def test_a_service_that_is_away_is_503_and_not_ready(tmp_path: Path) -> No
     async with listening(Service()) as address:
         pass
     settings = SoapAdapterSettings(
+        kind="soap",
         title="Echo",
         port=0,
         wsdl=DescriptionSettings(file=tmp_path / "a.wsdl"),
@@ -418,14 +446,14 @@ async def test_a_pinned_certificate_is_the_only_one_that_counts(
     ours = ServiceTlsSettings(
         pinned=(service_pair.certificate,), certificate=client.certificate, key=client.key
     )
-    for settings, status in (
+    for shown, status in (
         (ours, 200),
         (replace(ours, pinned=(other.certificate,)), 503),
         (replace(ours, pinned=(), authorities=(service_pair.certificate,)), 503),  # the name
         (replace(ours, pinned=()), 503),
         (replace(ours, certificate=None, key=None), 503),
     ):
-        async with opened(Service(), tls=tls, calling=replace(QUICK, tls=settings)) as rest:
+        async with opened(Service(), tls=tls, calling=replace(QUICK, tls=shown)) as rest:
             assert (await rest.call("/echo?text=a"))[0] == status
 
 
@@ -435,6 +463,7 @@ async def test_a_key_that_everybody_can_read_ends_the_start(opened: Opened, tmp_
     tls = ServiceTlsSettings(certificate=pair.certificate, key=pair.key)
     (tmp_path / "a.wsdl").write_bytes(wsdl())
     settings = SoapAdapterSettings(
+        kind="soap",
         title="Echo",
         wsdl=DescriptionSettings(file=tmp_path / "a.wsdl"),
         endpoint=EndpointSettings(address="https://127.0.0.1/"),
@@ -500,12 +529,43 @@ async def test_what_the_description_does_not_have_ends_the_start(
         for key, value in description.items()
     }
     settings = SoapAdapterSettings(
+        kind="soap",
         title="Echo",
         wsdl=DescriptionSettings(**{"file": tmp_path / "a.wsdl", **anchored}),  # type: ignore[arg-type]
         endpoint=EndpointSettings(address="http://127.0.0.1/"),
     )
     with pytest.raises(StorageError, match=words):
         await open_soap(settings)
+
+
+_GOOD = (
+    (echoed("a & b".replace("&", "&amp;")), "text/xml"),
+    (fault("s:Client.A", "Text", "<faultDetail>not_found</faultDetail>"), "text/xml"),
+    (related((_XOP, included("p")), ("Content-Type: a/b\r\nContent-ID: <p>", b"x")),
+     'multipart/related; boundary=b; start="<root>"'),
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.sampled_from(_GOOD), st.data())
+def test_a_damaged_answer_is_read_or_refused(good: tuple[bytes, str], data: st.DataObject) -> None:
+    body, content_type = good
+    at = data.draw(st.integers(0, len(body) - 1))
+    cut = data.draw(st.integers(0, 12))
+    put = data.draw(
+        st.sampled_from([b"", b"<", b"&", b"--b", b"\r\n", b"\xff", b":", b"</s:Body>"])
+    )
+    damaged = body[:at] + put + body[at + cut :]
+    with contextlib.suppress(MalformedMessage):
+        opened = open_answer(damaged, content_type)
+        if isinstance(opened, Answer):
+            read_body(opened, Element("{urn:t}echoResponse", "e", Anything()), any_name=False)
+
+
+@given(st.text(';="multipart/related xmlsoap+boundary,\\', max_size=60))
+def test_any_content_type_is_read_or_refused(content_type: str) -> None:
+    with contextlib.suppress(MalformedMessage):
+        open_answer(echoed(), content_type)
 
 
 async def test_errors_of_an_answer_never_hold_its_values(

@@ -66,6 +66,7 @@ def settings_for(folder: Path, node: str, **changes: object) -> XroadAdapterSett
     if not (folder / "a.wsdl").exists():
         (folder / "a.wsdl").write_bytes(wsdl(binding_notes=VERSIONED))
     settings = XroadAdapterSettings(
+        kind="xroad",
         title="Population",
         port=0,
         service=ServiceSettings(node=node, client=CLIENT, provider=SUPPLIER),

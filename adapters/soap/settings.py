@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from adapters.settings import AdapterSettings, Connections
@@ -111,7 +111,7 @@ class EndpointSettings:
 class SoapAdapterSettings(AdapterSettings):
     """What `sacbe adapter run` reads where `kind = "soap"`."""
 
-    kind: str = setting("soap", "the kind of this adapter")
+    kind: Literal["soap"] = required("what stands behind the adapter", example="soap")
     wsdl: DescriptionSettings = required("the WSDL and what of it is offered")
     endpoint: EndpointSettings = setting(EndpointSettings(), "where the service is")
     calling: CallingSettings = setting(CallingSettings(), "how the service is called")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from adapters.settings import AdapterSettings
 from adapters.soap.settings import (
@@ -30,7 +31,7 @@ class ServiceSettings:
 class XroadAdapterSettings(AdapterSettings):
     """What `sacbe adapter run` reads where `kind = "xroad"`."""
 
-    kind: str = setting("xroad", "the kind of this adapter")
+    kind: Literal["xroad"] = required("what stands behind the adapter", example="xroad")
     service: ServiceSettings = required("who asks whom, and through which node")
     wsdl: DescriptionSettings = required("the WSDL and what of it is offered")
     calling: CallingSettings = setting(CallingSettings(), "how the node is called")
