@@ -95,7 +95,7 @@ async def test_a_service_of_another_maker_is_asked_as_rest(tmp_path: Path) -> No
             title="Persons",
             port=0,
             wsdl=DescriptionSettings(file=tmp_path / "persons.wsdl", get=("greet",)),
-            endpoint=EndpointSettings(address_from_wsdl=True),
+            endpoint=EndpointSettings(address="wsdl"),
         )
         async with adapter(settings, await open_soap(settings)) as rest:
             person = {
@@ -486,8 +486,7 @@ file = "a.wsdl"
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("", "found neither, expected either address or address_from_wsdl"),
-        ('[endpoint]\naddress = "http://a/"\naddress_from_wsdl = true', "found both"),
+        ("", r"no key 'address' in \[endpoint\]"),
         ('[endpoint]\naddress = "ftp://a/"', "an address with http or https"),
         ('[endpoint]\naddress = "http://u:p@a/"', "an address with http or https"),
         ('[endpoint]\naddress = "http://a:99999/"', "an address with http or https"),
@@ -518,12 +517,15 @@ def test_contradictions_in_the_settings_are_told_with_their_line(
         ({"file": Path("missing.wsdl")}, "can't be read"),
         ({"catalogue": Path("other")}, "outside of the catalogue"),
         ({"service": "Z"}, "no service 'Z'"),
+        ({"address": "ftp://a/"}, "the WSDL has no address with http or https"),
     ],
 )
 async def test_what_the_description_does_not_have_ends_the_start(
     description: dict[str, object], words: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "a.wsdl").write_bytes(wsdl())
+    description = dict(description)
+    address = str(description.pop("address", "http://127.0.0.1/"))
+    (tmp_path / "a.wsdl").write_bytes(wsdl(address=address))
     anchored = {
         key: tmp_path / value if isinstance(value, Path) else value
         for key, value in description.items()
@@ -532,7 +534,7 @@ async def test_what_the_description_does_not_have_ends_the_start(
         kind="soap",
         title="Echo",
         wsdl=DescriptionSettings(**{"file": tmp_path / "a.wsdl", **anchored}),  # type: ignore[arg-type]
-        endpoint=EndpointSettings(address="http://127.0.0.1/"),
+        endpoint=EndpointSettings(address="wsdl"),
     )
     with pytest.raises(StorageError, match=words):
         await open_soap(settings)

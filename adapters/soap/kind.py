@@ -12,6 +12,7 @@ from adapters.soap.offering import Offer, offer
 from adapters.soap.port import Description
 from adapters.soap.security import Security
 from adapters.soap.settings import (
+    FROM_WSDL,
     CallingSettings,
     DescriptionSettings,
     EndpointSettings,
@@ -68,7 +69,7 @@ def offered_of(
 
 
 def _address(settings: EndpointSettings, description: Description) -> str:
-    if not settings.address_from_wsdl:
+    if settings.address != FROM_WSDL:
         return settings.address
     if not is_address(description.address):
         raise DescriptionError("the WSDL has no address with http or https")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from adapters.settings import AdapterSettings, Connections
 from trust.settings import Bounds, ByteSize, SettingProblem, required, setting
 
+FROM_WSDL = "wsdl"
 Patience = Annotated[timedelta, Bounds(timedelta(milliseconds=100), timedelta(minutes=10))]
 
 
@@ -103,8 +104,10 @@ class CallingSettings:
 class EndpointSettings:
     """Where the service is."""
 
-    address: str = setting("", "http or https", example="https://register.example/service")
-    address_from_wsdl: bool = setting(False, "take the address that the WSDL has")
+    address: str = required(
+        'http or https; "wsdl": the address that the WSDL has',
+        example="https://register.example/service",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,21 +116,15 @@ class SoapAdapterSettings(AdapterSettings):
 
     kind: Literal["soap"] = required("what stands behind the adapter", example="soap")
     wsdl: DescriptionSettings = required("the WSDL and what of it is offered")
-    endpoint: EndpointSettings = setting(EndpointSettings(), "where the service is")
+    endpoint: EndpointSettings = required("where the service is")
     calling: CallingSettings = setting(CallingSettings(), "how the service is called")
     security: SecuritySettings = setting(SecuritySettings(), "WS-Security")
 
 
 def soap_problems(settings: SoapAdapterSettings) -> Iterator[SettingProblem]:
     """What is wrong between settings, found without any file."""
-    endpoint = settings.endpoint
-    if bool(endpoint.address) == endpoint.address_from_wsdl:
-        found = "both" if endpoint.address else "neither"
-        yield SettingProblem(
-            ("endpoint", "address"), found, "either address or address_from_wsdl = true"
-        )
-    if endpoint.address:
-        yield from address_problems(endpoint.address, ("endpoint", "address"))
+    if settings.endpoint.address != FROM_WSDL:
+        yield from address_problems(settings.endpoint.address, ("endpoint", "address"))
     yield from tls_problems(settings.calling.tls, ("calling", "tls"))
 
 
