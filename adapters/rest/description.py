@@ -161,7 +161,12 @@ class _Reader:
             ours = _NOT_IN_NAMES.sub("_", name)
             if ours in sent or not re.fullmatch(r"[A-Za-z_]\w{0,62}", ours):
                 raise UnfitDescription(f"its parameter '{name:.100}' can't be named here")
-            fields.append(self._parameter(ours, place, parameter))
+            try:
+                fields.append(self._parameter(ours, place, parameter))
+            except UnfitDescription:
+                if parameter.get("required"):
+                    raise
+                continue  # it need not be given, so it is not offered
             target = {"query": Target.QUERY, "header": Target.HEADER}.get(place)
             sent[ours] = Sent(target, name)
         return tuple(fields), sent
