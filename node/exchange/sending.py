@@ -78,7 +78,6 @@ class OutgoingMessage:
         async for piece in self._payload():
             yield bytes(front) + piece if front else piece
             front.clear()
-        front += self._close_attachments()
         parts = [PartDigest(MESSAGE_PART, sha512(self.message)), *attachment_digests(self.bodies)]
         files = self.sign(parts)
         await self.log(files, self.bodies)
@@ -106,6 +105,8 @@ class OutgoingMessage:
             yield self._open_attachment(piece)
         if begun:
             self.bodies.append(store.cut())
+        if self._inner is not None:  # closed before anything can fail that is no attachment
+            yield self._close_attachments()
 
     def _open_attachment(self, head: AttachmentHead) -> bytes:
         if not self.nested:
