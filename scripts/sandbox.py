@@ -184,10 +184,12 @@ def _places(site: Site) -> list[tuple[str, str]]:
         ("test CA, OCSP, TSA", f"{site.url('ca')} (/ocsp, /tsa)"),
         ("registry", site.url("registry", "/internalconf")),
         ("people's adapter", site.url("adapter", "/openapi.json")),
-        ("taxes", site.url("tax-authority", "/openapi.json")),
+        ("taxes, REST", site.url("tax-authority", "/openapi.json")),
+        ("  the same by SOAP", site.url("tax-adapter", "/soap?wsdl")),
     ]
     if SOCIAL in site.institutions:
-        rows.append(("social security", site.url("social-security", "/soap?wsdl")))
+        rows.append(("contributions, SOAP", site.url("social-security", "/soap?wsdl")))
+        rows.append(("  through nodes, REST", site.url("bridge", "/openapi.json")))
     for one in site.institutions:
         rows += _node_places(site, one)
     peers = f"port {ports['peers']}, OCSP responses {ports['peers-ocsp']}"
