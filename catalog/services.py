@@ -6,7 +6,7 @@ share them and none is lost when one version goes.
 Source: messages.md 7, 8.2, 8.3; X-Road 7.8 ServerConfImpl.java.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -239,6 +239,28 @@ class ServerConf:
     def service(self, service: ServiceId) -> Service | None:
         """A service of a registered client, by code and version."""
         return self._services.get(service) if self.hosts(service.provider) else None
+
+    @cached_property
+    def _parts(self) -> dict[ServiceId, tuple[tuple[str, PathGlob], ...]]:
+        return {}  # filled as services are called
+
+    def covering_path(self, service: Service, method: str, readings: Collection[str]) -> str | None:
+        """The pattern of a known part that a call is for, the last by name of several.
+
+        Args:
+            readings: the path of the call, in every way in which it may be read.
+        """
+        parts = self._parts.get(service.id)
+        if parts is None:
+            known = sorted(
+                self.endpoints(service), key=lambda one: (one.path, one.method), reverse=True
+            )
+            parts = tuple((one.method.upper(), PathGlob.parse(one.path)) for one in known)
+            self._parts[service.id] = parts
+        for offered, glob in parts:
+            if offered in (ANY_METHOD, method) and any(map(glob.matches, readings)):
+                return glob.pattern
+        return None
 
     def endpoints(self, service: Service) -> tuple[Endpoint, ...]:
         """The known parts of a service: declared, described, or named by a right."""

@@ -118,7 +118,8 @@ URIS = st.sampled_from([XROAD_NAMESPACE, IDENTIFIERS_NAMESPACE, "urn:other"])
     st.dictionaries(st.sampled_from(["id", "iden", "xro", "ns0", "a"]), URIS),
     st.none() | URIS,
     st.text(
-        st.characters(min_codepoint=33, exclude_categories=("Cs", "Cn", "Cc", "Co")), min_size=1
+        st.characters(min_codepoint=33, exclude_categories=("Cs", "Cn", "Cc", "Co", "Z")),
+        min_size=1,
     ),
 )
 def test_a_list_is_the_same_whatever_prefixes_stand_around_it(
@@ -140,3 +141,22 @@ def test_a_list_is_the_same_whatever_prefixes_stand_around_it(
             ("subsystemCode", code), ("serviceCode", code), ("serviceVersion", "v1"),
         )
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/a/7", "/a/*"),
+        ("POST", "/a", "/a"),
+        ("POST", "/a/7", None),
+        ("PUT", "/b/c/d", "/b/**"),
+        ("GET", "", None),
+    ],
+)
+def test_a_call_is_told_by_the_part_that_it_is_for(
+    method: str, path: str, expected: str | None
+) -> None:
+    found = conf()
+    for _ in range(2):  # the second time from what was kept
+        assert found.covering_path(API, method, [path]) == expected
+    assert found.covering_path(API, method, ["/elsewhere", path]) == expected

@@ -5,12 +5,11 @@ Source: messages.md 5.4, 8.1; transport.md 9; X-Road 7.8 ServerRestMessageProces
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from http import HTTPStatus
 
 from catalog.access import decide
-from catalog.paths import PathGlob, ServicePath
-from catalog.services import ANY_METHOD, Endpoint, Service
+from catalog.paths import ServicePath
+from catalog.services import Service
 from node.body import Section
 from node.exchange.account import Account, now_ms
 from node.exchange.attachments import AttachmentHead, rest_body
@@ -63,15 +62,8 @@ class RestService:
         )
 
     def covering_path(self, snapshot: Snapshot, service: Service) -> str | None:
-        known = snapshot.services.endpoints(service)
-        found = [(one.path, one.method) for one in known if self._covered_by(one)]
-        return max(found)[0] if found else None
-
-    def _covered_by(self, endpoint: Endpoint) -> bool:
-        if endpoint.method.upper() not in (ANY_METHOD, self.request.method):
-            return False
-        glob = _glob(endpoint.path)
-        return any(glob.matches(reading) for reading in self._judged_path.readings)
+        readings = self._judged_path.readings
+        return snapshot.services.covering_path(service, self.request.method, readings)
 
     @asynccontextmanager
     async def ask(
@@ -110,9 +102,6 @@ class RestService:
         if self._path is None:
             raise AssertionError("there is no head yet")
         return self._path
-
-
-_glob = lru_cache(maxsize=1024)(PathGlob.parse)
 
 
 def _body_of(message: ReceivedMessage) -> Section | None:
