@@ -15,6 +15,7 @@ from node.settings import NodeSettings
 from scripts.arguments import add_action, add_config, add_example, print_example
 from scripts.databases import database_address, read_dsn
 from scripts.descriptions import add_services, check, describe
+from scripts.monitoring import add_monitoring, tell_monitoring
 from scripts.service import log_to_stderr, run_service, run_until_stopped
 from scripts.telling import tell_changes
 from trust.changes import Change
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (run_parser, apply):
         add_config(action, "node.toml")
     add_services(actions)
+    add_monitoring(actions)
     add_example(actions, _EXAMPLES)
 
 
@@ -53,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_node_settings(arguments.config)
     if arguments.action == "services":
         return run_service(check(settings), stopped=130)
+    if arguments.action == "monitoring":
+        return run_service(tell_monitoring(settings, arguments), stopped=130)
     if arguments.action == "apply":
         return run_service(_apply(settings, arguments), stopped=130)
     return run_service(_serve(settings))
