@@ -28,6 +28,7 @@ from node.listener import Handler, Listener, Port
 from node.log.messagelog import MessageLog
 from node.messages.fault import Dialect
 from node.messages.fault_codes import KNOWN_CODES
+from node.messages.transport_reader import TransportLimits
 from node.messages.version import Version
 from node.metadata.client_list_page import ClientListPage
 from node.metadata.descriptions import Descriptions
@@ -230,6 +231,8 @@ class Node:
         self._stack.push_async_callback(self.descriptions.close)
         self._keep_running(self.descriptions.run(self._services_now), "descriptions")
         dialect = Dialect(snake_case_faults=not settings.legacy_fault_codes)
+        limits = settings.limits
+        soap_limits = TransportLimits(soap=limits.soap, attachments=limits.attachments)
         consumer = Consumer(
             settings.server,
             snapshots,
@@ -242,6 +245,7 @@ class Node:
             settings.systems.idle,
             der(self.internal.chain[0]),
             self.monitor.ended,
+            soap_limits,
         )
         self.provider = Provider(
             settings.server,
@@ -253,13 +257,14 @@ class Node:
             self.metrics,
             Version.find(peers.minimum_version) if peers.minimum_version else None,
             peers.request_timeout,
-            max(1, settings.limits.exchanges // 4),
+            max(1, limits.exchanges // 4),
             (
                 SoapMetadata(self.descriptions),
                 RestMetadata(self.descriptions),
                 *self.monitor.services,
             ),
             self.monitor.ended,
+            soap_limits,
         )
         downloads = Downloads(
             self.log,

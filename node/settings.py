@@ -94,9 +94,17 @@ class KeysSettings:
 class LimitsSettings:
     """What one message may cost."""
 
-    body: ByteSize = setting(ByteSize.parse("16 GiB"), "largest body of a message")
+    body: ByteSize = setting(
+        ByteSize.parse("16 GiB"), "largest body of a message, or all its attachments together"
+    )
     memory_body: ByteSize = setting(
         ByteSize.parse("256 KiB"), "larger bodies are kept in the spool folder while in transit"
+    )
+    soap: Annotated[ByteSize, Bounds(ByteSize.parse("64 KiB"), ByteSize.parse("64 MiB"))] = setting(
+        ByteSize.parse("4 MiB"), "largest SOAP envelope, without its attachments; held in memory"
+    )
+    attachments: Annotated[int, Bounds(1, 10_000)] = setting(
+        1000, "attachments of a SOAP message at the most"
     )
     exchanges: Annotated[int, Bounds(1, 100_000)] = setting(
         1000, "requests at the same time on one port; more are asked to come again"

@@ -126,6 +126,7 @@ class Account:
         self.user_id, self.issue = request.user_id, request.issue
         self.represented_party = request.represented_party
         if isinstance(request, SoapRequest):
+            self.request_size = MessageSize(len(request.raw))
             self.protocol_version = request.message.header.protocol_version
         else:
             self.protocol_version = REST_VERSION

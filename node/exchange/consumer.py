@@ -31,7 +31,7 @@ from node.log.records import Side as LogSide
 from node.messages.envelope import ResponseEnvelope, check_hash_algorithm
 from node.messages.fault import Dialect
 from node.messages.transport import Direction
-from node.messages.transport_reader import TransportReader
+from node.messages.transport_reader import SOAP_LIMITS, TransportLimits, TransportReader
 from node.network.answer import Answer
 from node.network.peers import Peers, Reached
 from node.operate.metrics import NodeMetrics
@@ -86,6 +86,7 @@ class Consumer:
     patience: timedelta
     own_certificate: bytes
     ended: Callable[[Account], None] = to_nobody
+    soap_limits: TransportLimits = SOAP_LIMITS
 
     async def handle_rest(self, request: web.BaseRequest) -> web.StreamResponse:
         """Carry one request under `/r1/`; every failure becomes a fault."""
@@ -93,7 +94,9 @@ class Consumer:
 
     async def handle_soap(self, request: web.BaseRequest) -> web.StreamResponse:
         """Carry one SOAP request; every failure becomes a fault."""
-        return await self.carry(request, SoapCall(request, self.patience, self._repairs))
+        return await self.carry(
+            request, SoapCall(request, self.patience, self.soap_limits, self._repairs)
+        )
 
     def _repairs(self, client: ClientId) -> frozenset[Repair]:
         hosted = self.snapshots.services().client(client)

@@ -39,7 +39,7 @@ from node.messages.envelope import (
 )
 from node.messages.fault import Dialect, Side
 from node.messages.transport import Direction
-from node.messages.transport_reader import TransportReader
+from node.messages.transport_reader import SOAP_LIMITS, TransportLimits, TransportReader
 from node.messages.version import Version, check_version
 from node.network.information_system import InformationSystem
 from node.network.tls import peer_chain
@@ -104,6 +104,7 @@ class Provider:
     per_peer: int  # exchanges of one peer at the same time
     built_in: Sequence[BuiltInService] = ()
     ended: Callable[[Account], None] = to_nobody
+    soap_limits: TransportLimits = SOAP_LIMITS
     _running: Counter[ServerId] = field(default_factory=Counter)
 
     async def handle_message(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -164,7 +165,7 @@ class Provider:
         if not envelope.rest:
             check_soap_action(envelope.soap_action)
         check_hash_algorithm(request.headers.items())
-        call: PeerCall = RestService() if envelope.rest else SoapService(envelope)
+        call: PeerCall = RestService() if envelope.rest else SoapService(envelope, self.soap_limits)
         reception = _Reception(self, call, caller, snapshot, account)
         with await reception.receive(request, envelope) as message:
             account.clock.mark("receive")

@@ -33,7 +33,7 @@ from node.messages.soap import SoapFaultMessage, SoapMessage, parse_soap
 from node.messages.soap_reader import SoapLimits, SoapReader
 from node.messages.soap_repair import repair_request
 from node.messages.transport import SoapPart
-from node.messages.transport_reader import SOAP_LIMITS
+from node.messages.transport_reader import SOAP_LIMITS, TransportLimits
 from trust.digests import sha512
 from trust.errors import ExchangeError, MalformedMessage
 from trust.ids import ClientId
@@ -44,22 +44,24 @@ class SoapCall:
 
     rest = False
     without_identity = "Security server has no valid authentication certificate"
-    limits = SOAP_LIMITS
 
     def __init__(
         self,
         request: web.BaseRequest,
         patience: timedelta,
+        limits: TransportLimits = SOAP_LIMITS,
         repairs: Callable[[ClientId], Collection[Repair]] = lambda _: (),
     ) -> None:
         """Take a request.
 
         Args:
+            limits: for the request and for its answer.
             repairs: what to add to the calls of a client.
         """
         self.side = Side.REQUESTER
         self._http = request
         self._patience = patience
+        self.limits = limits
         self._repairs = repairs
         self._content_type = request.headers.get("Content-Type")
         self._soap_action = request.headers.get("SOAPAction", "")
@@ -77,7 +79,7 @@ class SoapCall:
         if not self._content_type:
             raise ExchangeError("Content type may not be null")
         self.side = Side.REQUESTER
-        reader = SoapReader(self._content_type, SoapLimits(soap=self.limits.soap))
+        reader = SoapReader(self._content_type, SoapLimits.of(self.limits))
         check_soap_action(self._soap_action)
         self._stream = SoapStream(reader, request_pieces(self._http, self._patience))
         part = await self._envelope(self._stream)

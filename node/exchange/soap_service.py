@@ -30,7 +30,7 @@ from node.messages.soap import SoapFaultMessage, parse_soap
 from node.messages.soap_hash import insert_request_hash
 from node.messages.soap_reader import SoapLimits, SoapReader
 from node.messages.soap_repair import repair_answer
-from node.messages.transport_reader import SOAP_LIMITS
+from node.messages.transport_reader import SOAP_LIMITS, TransportLimits
 from node.network.information_system import InformationSystem, SystemAnswer
 from trust.digests import sha512
 from trust.errors import (
@@ -52,9 +52,9 @@ class SoapService:
     """A SOAP call by another node."""
 
     rest = False
-    limits = SOAP_LIMITS
 
-    def __init__(self, envelope: RequestEnvelope) -> None:
+    def __init__(self, envelope: RequestEnvelope, limits: TransportLimits = SOAP_LIMITS) -> None:
+        self.limits = limits
         self._envelope = envelope
         self._request: SoapRequest | None = None
 
@@ -123,7 +123,7 @@ class SoapService:
             raise MalformedMessage(
                 "Could not get content type from response", "invalid_content_type"
             )
-        reader = SoapReader(content_type, SoapLimits(soap=self.limits.soap))
+        reader = SoapReader(content_type, SoapLimits.of(self.limits))
         stream = SoapStream(reader, answer.pieces())
         part = await stream.envelope()
         if part is None:

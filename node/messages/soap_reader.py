@@ -7,6 +7,7 @@ Source: messages.md 3.5, 3.6; X-Road 7.8 SoapMessageDecoder.java.
 """
 
 from dataclasses import dataclass, field
+from typing import Self
 
 from node.messages.mediatype import MULTIPART_RELATED, TEXT_XML, XOP_XML, MediaType
 from node.messages.multipart import (
@@ -19,6 +20,7 @@ from node.messages.multipart import (
     PartHead,
 )
 from node.messages.transport import BodyChunk, BodyEnd, BodyStart, SoapPart
+from node.messages.transport_reader import TransportLimits
 from trust.errors import MalformedMessage
 
 SoapEvent = SoapPart | BodyStart | BodyChunk | BodyEnd
@@ -33,6 +35,11 @@ class SoapLimits:
 
     soap: int = MAX_SOAP_BYTES
     multipart: MultipartLimits = field(default=MultipartLimits(parts=MAX_ATTACHMENTS + 1))
+
+    @classmethod
+    def of(cls, limits: TransportLimits) -> Self:
+        """The bounds of the message that another node gets of it."""
+        return cls(limits.soap, MultipartLimits(parts=limits.attachments + 1))
 
 
 class SoapReader:
