@@ -232,7 +232,7 @@ class Node:
         self._keep_running(self.descriptions.run(self._services_now), "descriptions")
         dialect = Dialect(snake_case_faults=not settings.legacy_fault_codes)
         limits = settings.limits
-        soap_limits = TransportLimits(soap=limits.soap, attachments=limits.attachments)
+        soap_limits = TransportLimits(soap=int(limits.soap), attachments=limits.attachments)
         consumer = Consumer(
             settings.server,
             snapshots,
