@@ -113,6 +113,34 @@ async def test_callers_share_one_download_for_a_minute(scene: Scene) -> None:
     assert len(scene.fetcher.asked) == 3
 
 
+async def test_the_same_document_is_read_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def watched(name: str) -> Callable[..., object]:
+        real = getattr(module, name)
+
+        def run(*given: object) -> object:
+            read.append(name)
+            return real(*given)
+
+        return run
+
+    for name in ("judge", "publish"):
+        monkeypatch.setattr(module, name, watched(name))
+    made = scene.descriptions()
+    for _ in range(3):
+        assert (await made.get(API)).content == HIDDEN
+        scene.clock.go(minutes=2)
+    assert len(scene.fetcher.asked) == 3
+    assert sorted(read) == ["judge", "publish"]
+    typed = replace(OK, content_types=("application/json", "b"))
+    scene.fetcher.answers[API.description_url] = typed
+    await made.get(API)
+    assert sorted(read) == ["judge", "judge", "publish", "publish"]
+
+
 async def test_a_caller_who_leaves_takes_nothing_from_the_others(scene: Scene) -> None:
     scene.fetcher.pause = 0.05
     made = scene.descriptions()

@@ -7,6 +7,7 @@ Source: metadata.md 4, 6; docs/decisions/0060-descriptions-are-kept.md.
 """
 
 import asyncio
+import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
@@ -118,6 +119,7 @@ class Descriptions:
         self._settings = settings
         self._clock = clock
         self._states: dict[DescriptionSource, State] = {}
+        self._judged: dict[DescriptionSource, tuple[bytes, Judged]] = {}
         self._published = _Shelf()
         self._under_way: dict[DescriptionSource, asyncio.Task[Published]] = {}
 
@@ -175,14 +177,25 @@ class Descriptions:
             if kept is None:
                 raise
             log.info("description of %s: %s; its last download is given", service.id, error)
-            content = await asyncio.to_thread(publish, service, kept.content, kept.content_types)
             age = self._clock() - kept.fetched_at
-            answer = Published(content, _first(kept.content_types), age)
-            self._published.put(source, answer, self._clock() + min(_PAUSE, settings.fresh))
-            return answer
-        content = await asyncio.to_thread(publish, service, found.content, found.content_types)
-        answer = Published(content, _first(found.content_types))
-        self._published.put(source, answer, self._clock() + settings.fresh)
+            return await self._publish(source, service, kept, min(_PAUSE, settings.fresh), age)
+        return await self._publish(source, service, found, settings.fresh)
+
+    async def _publish(
+        self,
+        source: DescriptionSource,
+        service: Service,
+        found: KeptDescription,
+        fresh: timedelta,
+        age: timedelta | None = None,
+    ) -> Published:
+        """Make a description ready for others, unless the same one already is."""
+        digest = _digest(found.content, found.content_types)
+        content = self._published.made_of(source, digest)
+        if content is None:
+            content = await asyncio.to_thread(publish, service, found.content, found.content_types)
+        answer = Published(content, _first(found.content_types), age)
+        self._published.put(source, _Shelved(answer, digest, self._clock() + fresh))
         return answer
 
     async def _look(self, source: DescriptionSource, service: Service) -> KeptDescription:
@@ -210,6 +223,19 @@ class Descriptions:
         download = await self._fetcher.fetch(service, source.url, limit, self._settings.timeout)
         if download.status != 200:
             raise _refusal(service, download)
+        judged = await self._judge(source, service, download)
+        return KeptDescription(
+            download.body, download.content_types, judged.endpoints, judged.warnings, self._clock()
+        )
+
+    async def _judge(
+        self, source: DescriptionSource, service: Service, download: Download
+    ) -> Judged:
+        """What is in a document; the same one is not read twice."""
+        digest = _digest(download.body, download.content_types)
+        before = self._judged.get(source)
+        if before is not None and before[0] == digest:
+            return before[1]
         try:
             judged = await asyncio.to_thread(
                 judge, source.type, source.url, download.body, download.content_types
@@ -217,9 +243,8 @@ class Descriptions:
         except openapi.UnreadableDescription as error:
             text = f"Failed overwriting origin URL for the openapi servers for {service.id}"
             raise ExchangeError(text) from error
-        return KeptDescription(
-            download.body, download.content_types, judged.endpoints, judged.warnings, self._clock()
-        )
+        self._judged[source] = digest, judged
+        return judged
 
     def _failed(self, source: DescriptionSource, error: ExchangeError) -> None:
         before = self._states.get(source)
@@ -266,6 +291,7 @@ class Descriptions:
         gone = self._states.keys() - wanted.keys()
         for source in gone:
             del self._states[source]
+            self._judged.pop(source, None)
         if gone:
             await self._forget_unused()
         due = [(source, service) for source, service in wanted.items() if self._due(source)]
@@ -348,36 +374,51 @@ def _refusal(service: Service, download: Download) -> ExchangeError:
     return ExchangeError(text)
 
 
+def _digest(content: bytes, content_types: tuple[str, ...]) -> bytes:
+    return hashlib.sha256("\n".join((*content_types, "")).encode() + content).digest()
+
+
 def _first(content_types: tuple[str, ...]) -> str | None:
     return content_types[0] if content_types else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelved:
+    """A published description, the digest of what it was made of, and when to look again."""
+
+    published: Published
+    digest: bytes
+    until: datetime
 
 
 class _Shelf:
     """Published descriptions in memory, the one that was used last at the end."""
 
     def __init__(self) -> None:
-        self._items: OrderedDict[DescriptionSource, tuple[Published, datetime]] = OrderedDict()
+        self._items: OrderedDict[DescriptionSource, _Shelved] = OrderedDict()
         self._size = 0
 
     def find(self, source: DescriptionSource, now: datetime) -> Published | None:
+        """What is fresh."""
         item = self._items.get(source)
-        if item is None:
-            return None
-        found, until = item
-        if now >= until:
-            self._drop(source)
+        if item is None or now >= item.until:
             return None
         self._items.move_to_end(source)
-        return found
+        return item.published
 
-    def put(self, source: DescriptionSource, found: Published, until: datetime) -> None:
+    def made_of(self, source: DescriptionSource, digest: bytes) -> bytes | None:
+        """What was made of the same document, fresh or not."""
+        item = self._items.get(source)
+        return item.published.content if item is not None and item.digest == digest else None
+
+    def put(self, source: DescriptionSource, item: _Shelved) -> None:
         self._drop(source)
-        self._items[source] = (found, until)
-        self._size += len(found.content)
+        self._items[source] = item
+        self._size += len(item.published.content)
         while self._size > _MOST_BYTES:
             self._drop(next(iter(self._items)))
 
     def _drop(self, source: DescriptionSource) -> None:
         item = self._items.pop(source, None)
         if item is not None:
-            self._size -= len(item[0].content)
+            self._size -= len(item.published.content)
