@@ -30,11 +30,13 @@ class Kind:
         settings: what its adapter.toml holds, a subclass of AdapterSettings.
         problems: everything wrong between settings, found without asking the source.
         open: connects, and raises StorageError or ConfigurationError when that is impossible.
+        beside: opens for a check while another process may be serving; `open` unless given.
     """
 
     settings: type[AdapterSettings]
     problems: Callable[[Any], Iterable[SettingProblem]]
     open: Callable[[Any], Awaitable[Source]]
+    beside: Callable[[Any], Awaitable[Source]] | None = None
 
 
 def load_kind(name: str) -> Kind:

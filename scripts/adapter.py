@@ -100,7 +100,7 @@ async def _check(kind: Kind, settings: AdapterSettings, as_json: bool) -> int:
 
 async def _examine(kind: Kind, settings: AdapterSettings) -> tuple[list[str], list[dict[str, str]]]:
     try:
-        source = await kind.open(settings)
+        source = await (kind.beside or kind.open)(settings)
     except StorageError as error:
         return str(error).splitlines(), []
     try:

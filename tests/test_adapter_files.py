@@ -1,13 +1,17 @@
 """Tables that are files: looked up, listed, replaced under readers, refused when they are bad."""
 
 import asyncio
+import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,8 +19,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from adapters.files.folder import look
+from adapters.files.indexing import Job, Orphaned, build_index
+from adapters.files.plan import Plan
 from adapters.files.settings import Compare, Filter, Listing, Lookup, Table
-from adapters.files.source import FilesSource, open_files
+from adapters.files.source import FilesSource, open_beside, open_files
 from adapters.operations import BadParameter, NotThere, SourceTimeout, SourceUnavailable
 from tests.file_tables import (
     ALL,
@@ -24,6 +31,7 @@ from tests.file_tables import (
     GOOD,
     HEADINGS,
     PERSON_FIELDS,
+    PERSONS,
     ask,
     declared,
     until,
@@ -315,6 +323,22 @@ async def test_two_adapters_can_t_share_an_index_folder(served: tuple[Path, File
         await open_files(declared(served[0]))
 
 
+async def test_a_check_reads_the_files_beside_an_adapter_that_serves_them(
+    served: tuple[Path, FilesSource],
+) -> None:
+    folder, source = served
+    chosen = declared(folder, lookups=LOOKUPS, lists=(ALL,))
+    beside = await open_beside(chosen)
+    assert await beside.check() == []
+    await beside.close()
+    write(folder, "persons.csv", BAD)
+    beside = await open_beside(chosen)
+    assert "persons.csv:2" in (await beside.check())[1]
+    await beside.close()
+    assert not list((folder / "index").glob(".check-*"))
+    assert await ask(source, "person", id="001")
+
+
 async def test_an_index_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     (tmp_path / "index").chmod(0o777)
@@ -352,18 +376,8 @@ async def test_a_killed_reader_of_files_changes_nothing_that_is_served(
     folder, source = served
     rows = "".join(f"{n % 1000:03d}x,Name,2000-01-01,1\n" for n in range(300_000))
     write(folder, "persons.csv", HEADINGS + rows)
-    children: list[psutil.Process] = []
-
-    def reading() -> bool:
-        children[:] = [
-            child
-            for child in psutil.Process().children(recursive=True)
-            if "spawn_main" in " ".join(child.cmdline())
-        ]
-        return bool(children)
-
-    await until(reading)
-    for child in children:
+    await until(lambda: bool(readers()))
+    for child in readers():
         child.send_signal(signal.SIGKILL)
     await until(lambda: source._keepers["person"].refused > 0)
     assert await ask(source, "person", id="001")
@@ -371,6 +385,67 @@ async def test_a_killed_reader_of_files_changes_nothing_that_is_served(
     write(folder, "persons.csv", GOOD + "004,Di,2000-01-01,\n")
     await until(lambda: seen(source)(2))
     assert not list((folder / "index").glob(".building-*-99999"))
+
+
+async def test_closing_while_files_are_read_leaves_no_process(
+    tmp_path: Path,
+) -> None:
+    chosen = declared(tmp_path)
+    source = await open_files(chosen)
+    rows = "".join(f"{n:06d},Name,2000-01-01,1\n" for n in range(300_000))
+    write(tmp_path, "persons.csv", HEADINGS + rows)
+    await until(lambda: bool(readers()))
+    started = time.monotonic()
+    await source.close()
+    assert time.monotonic() - started < 3
+    assert not readers()
+
+
+async def test_a_reader_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
+    chosen = declared(tmp_path, build_timeout=timedelta(milliseconds=10))
+    write(tmp_path, "persons.csv", GOOD)
+    source = await open_files(chosen)
+    assert await source.problem() == "table 'person': it took too long"
+    assert not readers()
+    await source.close()
+
+
+def test_a_reader_whose_adapter_is_gone_ends(tmp_path: Path) -> None:
+    chosen = declared(tmp_path)
+    rows = "".join(f"{n:06d},Name,2000-01-01,1\n" for n in range(15_000))
+    write(tmp_path, "persons.csv", HEADINGS + rows)
+    chosen = declared(tmp_path, table=replace(PERSONS, field=PERSON_FIELDS[1:]), lookups=())
+    plan = Plan.of(chosen, chosen.table[0])
+    chosen.folder.index.mkdir()
+    target = chosen.folder.index / "t.index"
+    seen = look(chosen.folder, plan.table.files)
+    with pytest.raises(Orphaned):
+        build_index(Job(plan, chosen.folder, seen, target, parent=1))
+    assert not list(chosen.folder.index.iterdir())
+
+
+def readers() -> list[psutil.Process]:
+    """The processes that read files for this one."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+async def test_an_index_that_can_t_be_written_is_told(tmp_path: Path) -> None:
+    chosen = declared(tmp_path)
+    write(tmp_path, "persons.csv", GOOD)
+    source = await open_files(chosen)
+    shutil.rmtree(tmp_path / "index")
+    write(tmp_path, "persons.csv", GOOD + "004,Di,2000-01-01,\n")
+    await until(lambda: bool(source.notices()))
+    assert "the index can't be written" in source.notices()[0]
+    assert await ask(source, "person", id="001")
+    (tmp_path / "index").mkdir()
+    await until(lambda: seen(source)(2))
+    await source.close()
 
 
 async def test_replacing_in_the_midst_of_look_ups_is_never_seen(tmp_path: Path) -> None:

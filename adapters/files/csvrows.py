@@ -71,7 +71,7 @@ def _by_heading(headings: list[str], table: Table) -> tuple[tuple[int, ...], int
     if missing:
         names = ", ".join(f"'{name}'" for name in missing)
         twice = any(name in found for name in missing)
-        said = "a heading twice" if twice else f"{len(found)} headings without {names}"
+        said = "a heading twice" if twice else f"{counted(len(found), 'heading')} without {names}"
         raise UnreadableFile(1, said, f"one column each with the heading {names}")
     return tuple(found.index(at) for at in _wanted(table)), len(found)
 

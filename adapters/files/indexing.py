@@ -67,7 +67,7 @@ def run_job(job: Job, answer: Connection) -> None:
         os.nice(5)
     try:
         built = build_index(job)
-    except _Orphaned:
+    except Orphaned:
         return
     except MemoryError:
         built = Built(0, (), 0, "there is not enough memory")
@@ -79,7 +79,7 @@ def run_job(job: Job, answer: Connection) -> None:
     answer.close()
 
 
-class _Orphaned(Exception):
+class Orphaned(Exception):
     """Whoever wanted the index is gone."""
 
 
@@ -164,7 +164,7 @@ def _records(job: Job, told: Told) -> Iterator[tuple[object, ...]]:
     for number, row in _raw_rows(job, told):
         read += 1
         if read % _ROWS_BETWEEN_LOOKS == 0 and os.getppid() != job.parent:
-            raise _Orphaned
+            raise Orphaned
         if read > job.folder.max_rows:
             raise _TooMuch(f"more than {job.folder.max_rows} rows")
         try:

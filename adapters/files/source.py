@@ -2,14 +2,18 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import fcntl
 import logging
 import os
+import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from typing import TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -29,6 +33,7 @@ log = logging.getLogger("sacbe.adapter")
 
 T = TypeVar("T")
 _THREADS = 4
+_ASIDE = ".check-"  # begins the names of index folders that are for a check
 
 
 class FilesSource:
@@ -38,6 +43,7 @@ class FilesSource:
         self.operations = operations_of(settings)
         self._settings = settings
         self._lock = lock
+        self._at_end: list[Callable[[], None]] = []
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="files-list")
         self._keepers = {
             table.name: TableKeeper(settings.folder, Plan.of(settings, table))
@@ -192,6 +198,12 @@ class FilesSource:
         for keeper in self._keepers.values():
             keeper.close()
         os.close(self._lock)
+        for work in self._at_end:
+            work()
+
+    def at_end(self, work: Callable[[], None]) -> None:
+        """Do this when everything is closed."""
+        self._at_end.append(work)
 
 
 def _ended(running: "asyncio.Future[T]", index: Index) -> None:
@@ -267,6 +279,24 @@ async def open_files(settings: FilesSettings) -> FilesSource:
     return source
 
 
+async def open_beside(settings: FilesSettings) -> FilesSource:
+    """Read the files into an index folder of its own that goes with the source, for a check."""
+    folder = settings.folder
+    try:
+        folder.index.mkdir(mode=0o700, parents=True, exist_ok=True)
+        aside = tempfile.TemporaryDirectory(prefix=_ASIDE, dir=folder.index)
+    except OSError as error:
+        raise StorageError(f"the index folder can't be used: {error.strerror}") from error
+    own = dataclasses.replace(folder, index=Path(aside.name))
+    try:
+        source = await open_files(dataclasses.replace(settings, folder=own))
+    except BaseException:
+        aside.cleanup()
+        raise
+    source.at_end(aside.cleanup)
+    return source
+
+
 def _take_folder(folder: FolderSettings) -> int:
     """Lock the index folder for this process, and remove what was not finished."""
     try:
@@ -284,4 +314,7 @@ def _take_folder(folder: FolderSettings) -> int:
     for path in folder.index.glob(f"{BUILDING}*"):
         with contextlib.suppress(OSError):
             path.unlink()
+    for path in folder.index.glob(f"{_ASIDE}*"):
+        if time.time() - path.stat().st_mtime > folder.build_timeout.total_seconds():
+            shutil.rmtree(path, ignore_errors=True)  # of a check that was killed
     return lock
