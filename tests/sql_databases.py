@@ -102,23 +102,32 @@ async def wait_for(server: MariaServer) -> None:
     pytest.fail("the MariaDB server does not start")
 
 
-async def postgres_register(server: PostgresServer, dsn: str) -> str:
-    """Fill an empty PostgreSQL database; returns the reader's address."""
+async def postgres_reader(server: PostgresServer, dsn: str) -> tuple[str, str]:
+    """A new account that may connect to a database and nothing more: its name and address."""
     database = dsn.partition("?")[0].rpartition("/")[2]
     role = f"reader_{database}"
-    owner, root = await asyncpg.connect(dsn), await asyncpg.connect(server.superuser_dsn)
+    root = await asyncpg.connect(server.superuser_dsn)
     try:
         await root.execute(f"DROP ROLE IF EXISTS {role}")
         await root.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
         await root.execute(f"GRANT CONNECT ON DATABASE {database} TO {role}")
+    finally:
+        await root.close()
+    return role, server.dsn(database, role, PASSWORD)
+
+
+async def postgres_register(server: PostgresServer, dsn: str) -> str:
+    """Fill an empty PostgreSQL database; returns the reader's address."""
+    role, address = await postgres_reader(server, dsn)
+    owner = await asyncpg.connect(dsn)
+    try:
         await owner.execute(SCHEMA)
         for row in PEOPLE:
             await owner.execute(_insert(row))
         await owner.execute(f"GRANT SELECT ON person TO {role}")
     finally:
         await owner.close()
-        await root.close()
-    return server.dsn(database, role, PASSWORD)
+    return address
 
 
 async def maria_register(server: MariaServer, name: str) -> str:

@@ -552,6 +552,9 @@ async def test_a_sqlite_file_that_is_missing_is_not_made(tmp_path: Path) -> None
     with pytest.raises(StorageError, match="no readable database"):
         await open_sql(settings(f"sqlite:///{tmp_path}/none.db", tmp_path, PERSON))
     assert not (tmp_path / "none.db").exists()
+    (tmp_path / "none.db").write_text("no database " * 100)
+    with pytest.raises(StorageError, match="no readable database"):
+        await open_sql(settings(f"sqlite:///{tmp_path}/none.db", tmp_path, PERSON))
 
 
 async def test_any_other_engine_works_where_its_rights_are_answered_for(tmp_path: Path) -> None:

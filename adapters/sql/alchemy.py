@@ -38,6 +38,7 @@ class AlchemyDatabase:
     """A pool of connections of one engine."""
 
     grammar = Grammar.SQLITE
+    probe = "SELECT 1"
 
     def __init__(self, engine: AsyncEngine, timeout: timedelta) -> None:
         self._engine = engine
@@ -61,18 +62,16 @@ class AlchemyDatabase:
     async def rows(
         self, statement: Statement, values: Mapping[str, object], limit: int
     ) -> list[Sequence[object]]:
-        sql, arguments = self._written(statement, {**values, LIMIT: limit})
+        sql = self.bounded(self._text(statement), limit)
+        arguments = self._arguments(statement, {**values, LIMIT: limit})
 
         def fetch(connection: Connection) -> list[Sequence[object]]:
-            found = connection.exec_driver_sql(
-                self.bounded(sql, limit), arguments, {"stream_results": True}
-            )
+            found = connection.exec_driver_sql(sql, arguments, {"stream_results": True})
             with contextlib.closing(found):
                 return [tuple(row) for row in found.fetchmany(limit)]
 
         try:
             async with self._patience(), self._engine.connect() as connection:
-                await self.before(connection)
                 return await connection.run_sync(fetch)
         except (TimeoutError, exc.TimeoutError):
             raise SourceTimeout("the query took too long") from None
@@ -92,7 +91,7 @@ class AlchemyDatabase:
     async def problem(self) -> str | None:
         try:
             async with asyncio.timeout(_PATIENCE), self._engine.connect() as connection:
-                await connection.exec_driver_sql("SELECT 1")
+                await connection.exec_driver_sql(self.probe)
         except (TimeoutError, exc.SQLAlchemyError, OSError):
             return "the database does not answer"
         return None
@@ -108,9 +107,6 @@ class AlchemyDatabase:
         """The text with whatever makes the database stop after so many rows."""
         return sql
 
-    async def before(self, connection: AsyncConnection) -> None:
-        """What a connection needs to know right before a query."""
-
     def is_timeout(self, error: exc.DBAPIError) -> bool:
         """Whether the database ended a query because of its time."""
         return False
@@ -121,22 +117,26 @@ class AlchemyDatabase:
         found = await connection.exec_driver_sql(self._doubled(text))
         return tuple(Column(name, AnyValue()) for name in list(found.keys()))
 
-    def _written(
-        self, statement: Statement, values: Mapping[str, object]
-    ) -> tuple[str, "tuple[object, ...] | dict[str, object]"]:
-        """Text and values in the driver's style."""
+    def _text(self, statement: Statement) -> str:
+        """The text with places in the driver's style."""
         text = self._texts.get(statement)
         if text is None:
             form, numbers = _PLACES[self._style], list(statement.names)
             text = self._texts[statement] = statement.written(
                 lambda name: form.format(name=name, number=numbers.index(name) + 1), self._doubled
             )
+        return text
+
+    def _arguments(
+        self, statement: Statement, values: Mapping[str, object]
+    ) -> "tuple[object, ...] | dict[str, object]":
+        """The values as the driver takes them in its style."""
         bound = {name: self.value(values[name]) for name in statement.names}
         if self._style in ("pyformat", "named"):
-            return text, bound
+            return bound
         if self._style.startswith("numeric"):
-            return text, tuple(bound.values())
-        return text, tuple(bound[name] for name in statement.places)
+            return tuple(bound.values())
+        return tuple(bound[name] for name in statement.places)
 
     def _doubled(self, text: str) -> str:
         """Text of the operator's, for a driver that looks for `%` in it."""
