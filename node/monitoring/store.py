@@ -21,13 +21,13 @@ from typing import Self
 import asyncpg
 
 from node.monitoring.record import COLUMNS, OperationalRecord, row_values
+from node.monitoring.retention import remove_old
 from node.monitoring.settings import MonitoringSettings
 from trust.database import (
     DATABASE_ERRORS,
     Pool,
     PooledConnection,
     describe,
-    try_advisory_lock,
 )
 from trust.errors import StorageError
 
@@ -38,9 +38,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between two attempts
 _PATIENCE = 20.0  # seconds for one attempt
 _FAREWELL = 5.0  # seconds to store what is left when the node stops
 _CLEAN_EVERY = timedelta(hours=1)
-_DELETED_AT_ONCE = 600  # seconds' worth of records
-_BATCHES_KEPT = 24 * 3600  # seconds
-_DAY = 24 * 3600
 _REFUSED = (ValueError, TypeError, OverflowError, asyncpg.DataError)
 
 
@@ -192,25 +189,8 @@ class RecordStore:
             await asyncio.sleep(_CLEAN_EVERY.total_seconds())
 
     async def clean(self) -> int:
-        """Remove records beyond their time, unless another node is at it; how many were deleted.
-
-        Whole days are dropped and not counted. Raises StorageError.
-        """
-        at = int(self._clock().timestamp())
-        before = at - int(self._settings.keep_records_for.total_seconds())
-        try:
-            async with try_advisory_lock(self._pool, "sacbe monitoring cleaner") as lock:
-                if lock is None:
-                    return 0
-                await _drop_days(self._pool, before)
-                await self._pool.execute(
-                    "DELETE FROM operational_batch WHERE stored < $1", at - _BATCHES_KEPT
-                )
-                return await _delete_records(self._pool, before)
-        except DATABASE_ERRORS as error:
-            raise StorageError(
-                f"Old operational records can't be removed: {describe(error)}"
-            ) from error
+        """Remove records beyond their time; how many were deleted. Raises StorageError."""
+        return await remove_old(self._pool, self._clock(), self._settings.keep_records_for)
 
 
 async def _store_once(connection: PooledConnection, batch: _Batch, stored: int) -> None:
@@ -227,36 +207,3 @@ async def _store_once(connection: PooledConnection, batch: _Batch, stored: int) 
                 columns=("monitoring_data_ts", *COLUMNS),
                 records=[(stored, *row_values(record)) for record in batch.records],
             )
-
-
-async def _drop_days(pool: Pool, before: int) -> None:
-    """Drop the partitions whose last second lies before a moment."""
-    rows = await pool.fetch(
-        "SELECT inhrelid::regclass::text AS name FROM pg_inherits"
-        " WHERE inhparent = 'operational_record'::regclass"
-    )
-    for row in rows:
-        name = str(row["name"])
-        day = datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC)
-        if day.timestamp() + _DAY <= before:
-            async with pool.acquire() as connection, connection.transaction():
-                # who reads for long is not waited for; the next round tries again
-                await connection.execute("SET LOCAL lock_timeout = '5s'")
-                await connection.execute(f'DROP TABLE IF EXISTS "{name}"')
-
-
-async def _delete_records(pool: Pool, before: int) -> int:
-    """Delete what is left before a moment, in small steps."""
-    deleted = 0
-    while True:
-        oldest = await pool.fetchval(
-            "SELECT min(monitoring_data_ts) FROM operational_record WHERE monitoring_data_ts < $1",
-            before,
-        )
-        if oldest is None:
-            return deleted
-        until = min(before, oldest + _DELETED_AT_ONCE)
-        answer = await pool.execute(
-            "DELETE FROM operational_record WHERE monitoring_data_ts < $1", until
-        )
-        deleted += int(answer.split()[-1])
