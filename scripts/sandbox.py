@@ -81,7 +81,7 @@ def _folder(chosen: Path | None) -> Iterator[Path]:
 
 async def _work(folder: Path, arguments: argparse.Namespace, began: float) -> int:
     with opened(folder) as ports:
-        site = Site(folder, ports, _institutions())
+        site = Site(folder, ports, available_institutions())
         async with Ecosystem(site, _tell) as ecosystem:
             ready_s = time.monotonic() - began
             _tell(f"everything is ready after {ready_s:.1f} s")
@@ -100,7 +100,7 @@ async def _work(folder: Path, arguments: argparse.Namespace, began: float) -> in
                 await _cancel(broken, used)
 
 
-def _institutions() -> tuple[Institution, ...]:
+def available_institutions() -> tuple[Institution, ...]:
     """Everybody whose system can run here."""
     if sys.version_info < (3, 12) and importlib.util.find_spec("spyne") is not None:
         return INSTITUTIONS

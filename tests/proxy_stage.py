@@ -9,12 +9,10 @@ The nodes are real, and so are their sockets; what is made up is the provider's 
 
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import pytest
 
 from catalog.services import AccessRight, ConnectionType, HostedClient, Service, ServiceType
 from scripts.issuing import Identity
@@ -53,14 +51,6 @@ class Stage:
             self.provider,
             [producer(*services, rights=rights, **changes), producer_part(self.system)],
         )
-
-
-def rows(table: Iterable[str], missed: Mapping[str, str]) -> list[object]:
-    """All rows of a table for `parametrize`; those missed still fail, and it shows when not."""
-    return [
-        pytest.param(row, marks=pytest.mark.xfail(reason=missed[row])) if row in missed else row
-        for row in table
-    ]
 
 
 def soap_service(url: str, code: str, provider: ClientId = PRODUCER, **changes: object) -> Service:

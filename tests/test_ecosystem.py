@@ -1,5 +1,6 @@
 """The parts of the sandbox: ports and folders, its files, its processes, its story."""
 
+import importlib.util
 import json
 import re
 import socket
@@ -32,6 +33,7 @@ from scripts.ecosystem.institutions import (
     LIBRARY,
     PAIR,
     PERSONS,
+    SOCIAL,
     instance_declaration,
     node_settings,
     registry_settings,
@@ -45,7 +47,7 @@ from scripts.ecosystem.story import Story
 from scripts.ecosystem.system import container_path, fault_key
 from scripts.ecosystem.tax_authority import description
 from scripts.people import people
-from scripts.sandbox import commands
+from scripts.sandbox import available_institutions, commands
 from trust.errors import StorageError
 from trust.registry.declaration import RegistryDeclaration
 from trust.registry.registry_app import RegistrySettings
@@ -173,6 +175,15 @@ def test_the_library_has_no_right(tmp_path: Path) -> None:
         LIBRARY.colons
         not in instance_declaration(PORTS, tmp_path, INSTITUTIONS).partition("[[groups]]")[2]
     )
+
+
+def test_without_spyne_the_sandbox_says_who_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert SOCIAL not in available_institutions()
+    assert len(available_institutions()) == len(INSTITUTIONS) - 1
+    assert "without the Social Security Office" in capsys.readouterr().err
 
 
 def test_the_addresses_are_shell_variables() -> None:

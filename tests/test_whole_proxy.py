@@ -35,7 +35,6 @@ from tests.proxy_stage import (
     producer_part,
     proxy_stage,
     registered,
-    rows,
     says,
     usual,
 )
@@ -295,10 +294,7 @@ REFUSED: dict[str, tuple[Callable[[], Said], str]] = {
 }  # fmt: skip
 
 
-MISSED: dict[str, str] = {}
-
-
-@pytest.mark.parametrize("row", rows(REFUSED, MISSED))
+@pytest.mark.parametrize("row", REFUSED)
 async def test_the_consumer_s_node_refuses(stage: Stage, row: str) -> None:
     make, code = REFUSED[row]
     assert code_of(await call(stage.consumer, make())) == code
