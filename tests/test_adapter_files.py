@@ -306,6 +306,18 @@ async def test_an_index_of_another_declaration_is_not_used(tmp_path: Path) -> No
     await source.close()
 
 
+async def test_rows_of_a_table_that_is_not_declared_any_more_are_removed(tmp_path: Path) -> None:
+    chosen = declared(tmp_path)
+    write(tmp_path, "persons.csv", GOOD)
+    await (await open_files(chosen)).close()
+    other = Table(name="person.old", files="persons*.csv", field=PERSON_FIELDS)
+    asked = Lookup(name="p", table="person.old", path="/p/{id}", by=("id",))
+    source = await open_files(declared(tmp_path, table=other, lookups=(asked,)))
+    (index,) = (tmp_path / "index").glob("*.index")
+    assert index.name.startswith("person.old.")
+    await source.close()
+
+
 async def test_a_damaged_index_is_built_anew(tmp_path: Path) -> None:
     chosen = declared(tmp_path)
     write(tmp_path, "persons.csv", GOOD)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.files.cells import column_of
 from adapters.files.jsonrows import json_array
 from adapters.files.rows import RawRow, UnreadableFile
 from adapters.files.settings import CsvForm, Format, JsonForm, Table, TableField, XmlForm
@@ -140,6 +141,33 @@ def test_a_bad_value_is_told_with_its_line_and_never_itself(
     assert expected in problem
     if len(raw) > 3:
         assert raw not in problem
+
+
+def test_spaces_may_be_dropped(tmp_path: Path) -> None:
+    for trim, name in ((True, "Ann"), (False, " Ann ")):
+        chosen = declared(tmp_path, table=table_of(Format.CSV, ID, NAME, trim=trim), lookups=())
+        write(tmp_path, "a.csv", "id,name\n1, Ann \n")
+        assert rows_of(chosen) == [("1", name)]
+    table = table_of(Format.CSV, ID, TableField(name="name", required=False), trim=True)
+    write(tmp_path, "a.csv", "id,name\n1,  \n")
+    assert rows_of(declared(tmp_path, table=table, lookups=())) == [("1", None)]
+    table = table_of(Format.CSV, ID, NAME, trim=True)
+    assert "found nothing" in problems_in(declared(tmp_path, table=table, lookups=()))[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "ordered"),
+    [
+        ([Decimal("1.50"), Decimal("1.5"), Decimal("15e-1")], False),
+        ([date(999, 1, 1), date(2020, 1, 1)], True),
+        ([datetime(999, 1, 1, tzinfo=UTC), datetime(2020, 1, 1, 0, 0, 0, 1, tzinfo=UTC)], True),
+        ([False, True], True),
+    ],
+)
+def test_an_index_compares_as_values_do(values: list[object], ordered: bool) -> None:
+    columns = [column_of(value) for value in values]
+    assert sorted(columns, key=lambda one: one) == columns  # type: ignore[type-var, return-value]
+    assert len(set(columns)) == (len(values) if ordered else 1)
 
 
 def test_every_bad_row_is_told(tmp_path: Path) -> None:

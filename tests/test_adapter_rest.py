@@ -7,10 +7,11 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from aiohttp import web
@@ -25,7 +26,9 @@ from adapters.operations import (
     SourceUnavailable,
     UpstreamRefused,
 )
+from adapters.rest.answer import UnfitAnswer, fit
 from adapters.rest.credentials import ClientCredentials, Proof
+from adapters.rest.request import text_of
 from adapters.rest.settings import (
     AnswerField,
     AnswerKind,
@@ -41,7 +44,7 @@ from adapters.rest.settings import (
     UpstreamTls,
 )
 from adapters.rest.source import RestSource, open_rest
-from adapters.shapes import ValueType
+from adapters.shapes import AnyValue, Field, ListOf, Record, Scalar, Shape, ValueType
 from node.network.outbound import HttpConnection
 from node.network.tls import systems_listener
 from tests.rest_upstream import PEOPLE, PERSON, Upstream, ask, declared, secret, upstream_at
@@ -120,6 +123,86 @@ async def test_values_in_a_body(upstream: Upstream, opened: Opened) -> None:
     assert upstream.requests[0].content_type == "application/json"
     await ask(source, "search", code="7", born=date(2020, 1, 2), exact=Decimal("1.50"), page=2)
     assert b'"exact":"1.50"' in upstream.bodies[1]
+
+
+async def test_our_post_may_be_the_service_s_get(upstream: Upstream, opened: Opened) -> None:
+    search = replace(
+        PEOPLE, name="search", path="/search", method=Method.POST, ask_method=Method.GET
+    )
+    source = await opened(upstream.url, search)
+    (operation,) = source.operations
+    assert operation.body is not None
+    assert [one.name for one in operation.body.fields] == ["county", "since", "language"]
+    assert await ask(source, "search", county=["A"])
+    assert (upstream.requests[0].method, upstream.bodies) == ("GET", [b""])
+    assert upstream.requests[0].raw_path == "/people?format=full&region=A"
+
+
+@pytest.mark.parametrize(
+    ("shape", "raw", "value"),
+    [
+        (Scalar(ValueType.INTEGER), Decimal("7.0"), 7),
+        (Scalar(ValueType.NUMBER), Decimal("1.5"), 1.5),
+        (Scalar(ValueType.DECIMAL), "1.50", Decimal("1.50")),
+        (Scalar(ValueType.BOOLEAN), False, False),
+        (Scalar(ValueType.UUID), "0" * 32, UUID(int=0)),
+        (Scalar(ValueType.BINARY), "aGk=", b"hi"),
+        (Scalar(ValueType.DATETIME), "2020-01-01T00:00:00Z", datetime(2020, 1, 1, tzinfo=UTC)),
+        (Scalar(nullable=True), None, None),
+        (Scalar(choices=("a",)), "a", "a"),
+        (ListOf(Scalar()), ["a"], ["a"]),
+        (ListOf(Scalar(), nullable=True), None, None),
+        (AnyValue(), {"x": [1]}, {"x": [1]}),
+        (Record((Field("a"), Field("b", required=False))), {"a": "1", "c": 2}, {"a": "1"}),
+    ],
+)
+def test_a_value_that_fits_its_shape(shape: Shape, raw: object, value: object) -> None:
+    assert fit(shape, raw, "") == value
+
+
+@pytest.mark.parametrize(
+    ("shape", "raw", "told"),
+    [
+        (Scalar(), None, "found nothing, expected a value of type text"),
+        (Scalar(), "\ud800", "found a text"),
+        (Scalar(ValueType.INTEGER), Decimal("7.5"), "found a number"),
+        (Scalar(ValueType.INTEGER), True, "found true or false"),
+        (Scalar(ValueType.INTEGER), 1 << 63, "found a number"),
+        (Scalar(ValueType.NUMBER), "1", "found a text"),
+        (Scalar(ValueType.NUMBER), Decimal("1e999"), "found a number"),
+        (Scalar(ValueType.DECIMAL), "1_0", "found a text"),
+        (Scalar(ValueType.DECIMAL), False, "found true or false"),
+        (Scalar(ValueType.BOOLEAN), 1, "found a number"),
+        (Scalar(ValueType.DATE), "soon", "expected a value of type date"),
+        (Scalar(ValueType.BINARY), "a", "found a text"),
+        (Scalar(ValueType.UUID), {}, "found an object"),
+        (Scalar(choices=("a",)), "b", "found another value, expected one of a"),
+        (ListOf(Scalar()), {}, "found an object, expected a list"),
+        (ListOf(Scalar()), None, "found nothing, expected a list"),
+        (ListOf(Scalar()), ["a", 1], "at /1: found a number"),
+        (Record((Field("a"),)), [], "found a list, expected an object"),
+        (Record((Field("a"),)), None, "found nothing, expected an object"),
+        (Record((Field("a"),)), {}, "at /a: found nothing"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told(shape: Shape, raw: object, told: str) -> None:
+    with pytest.raises(UnfitAnswer) as caught:
+        fit(shape, raw, "")
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"),
+        (Decimal("1E+2"), "100"),
+        (b"hi", "aGk="),
+        (datetime(2020, 1, 1, tzinfo=UTC), "2020-01-01T00:00:00+00:00"),
+        (7, "7"),
+    ],
+)
+def test_a_value_as_text_in_an_address(value: object, text: str) -> None:
+    assert text_of(value) == text
 
 
 @pytest.mark.parametrize("value", ["", ".", "..", "...", "a\nb", "\0"])

@@ -50,10 +50,13 @@ class Cell:
 
     field: TableField
     expected: str
+    trim: bool  # whether spaces around a text are none of it
     _read: Read
 
     def read(self, raw: object) -> object:
         """The typed value; None where there is none. Raises BadCell."""
+        if self.trim and isinstance(raw, str):
+            raw = raw.strip(" \t")
         if raw is None or raw == "":
             if self.field.required:
                 raise BadCell("nothing", self.expected)
@@ -88,13 +91,7 @@ def cell_of(field: TableField, table: Table) -> Cell:
     read, expected = _MAKERS[field.type](field, table)
     if field.choices:
         expected = "one of " + ", ".join(field.choices)
-    if table.trim:
-        read = _trimmed(read)
-    return Cell(field, expected, read)
-
-
-def _trimmed(read: Read) -> Read:
-    return lambda raw: read(raw.strip(" \t") if isinstance(raw, str) else raw)
+    return Cell(field, expected, table.trim, read)
 
 
 def _text_only(raw: object) -> str:

@@ -183,7 +183,7 @@ class TableKeeper:
         kept = {index.path for _, index in self._retired}
         kept |= {self.current.path} if self.current is not None else set()
         for path in self._folder.index.glob(f"{self.table.name}.*{SUFFIX}"):
-            if path.name.rsplit(".", 3)[0] == self.table.name and path not in kept:
+            if table_of(path) == self.table.name and path not in kept:
                 path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -194,3 +194,8 @@ class TableKeeper:
         if self.current is not None:
             self.current.close()
             self.current = None
+
+
+def table_of(path: Path) -> str:
+    """The table whose index a file is, by its name."""
+    return path.name.rsplit(".", 3)[0]

@@ -21,7 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from adapters.files.folder import UnfitFolder, look
 from adapters.files.index import Index, Page, Row, Test
 from adapters.files.indexing import BUILDING
-from adapters.files.keeper import TableKeeper
+from adapters.files.keeper import SUFFIX, TableKeeper, table_of
 from adapters.files.plan import Plan, Positions, answered, positions
 from adapters.files.rows import counted
 from adapters.files.services import AFTER, LIMIT, build_mark, operations_of, parse_mark
@@ -54,6 +54,9 @@ class FilesSource:
 
     async def start(self) -> None:
         """Read what must be read, then keep looking."""
+        for path in self._settings.folder.index.glob(f"*{SUFFIX}"):
+            if table_of(path) not in self._keepers:
+                path.unlink(missing_ok=True)  # of a table that is not declared any more
         for keeper in self._keepers.values():
             await keeper.start()
             self._watches.append(asyncio.create_task(self._look_again(keeper)))
