@@ -16,6 +16,7 @@ from catalog.services import AccessRight, ConnectionType, HostedClient
 from node import downloads
 from node.log import containers
 from scripts.postgres import PostgresServer
+from tests.drafts import Part
 from tests.instance import (
     CONSUMER,
     NAME,
@@ -26,12 +27,24 @@ from tests.instance import (
     rest_service,
     utc_now,
 )
+from tests.soap_messages import Envelope, answer_to
+from tests.soap_stage import TEXT, packed, wsdl_service
 from trust.configuration.confstore import load_configuration
 from trust.evidence.asic import parse_container
 from trust.evidence.container import verify_container
 from trust.report import Outcome
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PACKAGE = 'multipart/related; type="text/xml"; boundary=xyz'
+REQUEST = Envelope(message_id="with attachments").raw
+
+
+def attachments(*contents: bytes) -> list[Part]:
+    return [
+        Part("application/octet-stream", data, (("Content-ID", f"<{number}>"),))
+        for number, data in enumerate(contents)
+    ]
 
 
 @dataclass
@@ -63,6 +76,9 @@ async def pair(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
 ) -> AsyncIterator[Pair]:
     async def echo(request: web.BaseRequest) -> web.StreamResponse:
+        if request.content_type == "multipart/related":
+            parts = [Part(TEXT, answer_to(REQUEST)), *attachments(b"scan", b"", b"letter")]
+            return web.Response(body=packed("xyz", parts), headers={"Content-Type": PACKAGE})
         return web.Response(body=await request.read() or b"{}", content_type="application/json")
 
     runner = web.ServerRunner(web.Server(echo, access_log=None))
@@ -76,8 +92,8 @@ async def pair(
         offered = HostedClient(
             PROVIDER,
             connection=ConnectionType.HTTP,
-            services=(rest_service(url),),
-            rights=(AccessRight(CONSUMER, SERVICE.service_code),),
+            services=(rest_service(url), wsdl_service(url, "getState")),
+            rights=(AccessRight(CONSUMER, SERVICE.service_code), AccessRight(CONSUMER, "getState")),
         )
         civil = await instance.add("CIVIL", PROVIDER, hosted=[offered])
         muni = await instance.add("MUNI", CONSUMER)
@@ -106,6 +122,30 @@ async def test_both_nodes_hand_out_containers_that_hold(pair: Pair) -> None:
             assert all(part.covered for part in verdict.parts)
             signers.append(str(verdict.signer))
         assert signers == [f"MEMBER:{NAME}/MUN/2001", f"MEMBER:{NAME}/GOV/1001"]
+
+
+async def test_a_container_holds_every_attachment_of_its_message(pair: Pair) -> None:
+    sent, answered = [b"form", b"x" * 70_000], [b"scan", b"", b"letter"]
+    body = packed("xyz", [Part(TEXT, REQUEST), *attachments(*sent)])
+    answer = await pair.session.post(pair.muni.url, data=body, headers={"Content-Type": PACKAGE})
+    assert b"getStateResponse" in await answer.read()
+    for node in (pair.civil, pair.muni):
+        conf = load_configuration(node.settings.data / "globalconf")
+        for direction, message, contents in (
+            ("requestOnly", REQUEST, sent), ("responseOnly", None, answered),
+        ):  # fmt: skip
+            status, _, raw = await pair.asic(node, "with attachments", direction, "unique")
+            assert status == 200, raw
+            container = parse_container(raw, keep_attachments=True)
+            assert message is None or container.message == message
+            assert [one.name for one in container.attachments] == [
+                f"attachment{number}" for number in range(1, len(contents) + 1)
+            ]
+            assert [one.data for one in container.attachments] == contents
+            verdict = verify_container(container, conf, utc_now())
+            assert verdict.verdict is Outcome.PASSED, verdict.reason
+            assert all(part.covered for part in verdict.parts)
+            assert len(verdict.parts) == len(contents) + 1
 
 
 async def test_one_container_is_handed_out_alone(pair: Pair) -> None:
