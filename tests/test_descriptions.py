@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from catalog.description_store import DescriptionStore
+from catalog.description_store import DescriptionStore, KeptDescription
 from catalog.services import Endpoint, HostedClient, ServerConf, Service, ServiceType
 from catalog.store import COMPONENT, MIGRATIONS, ServiceStore
 from node.metadata import descriptions as module
@@ -34,6 +34,7 @@ REGISTER = Service(
     ServiceId(PERSONS, "register", "v1"), ServiceType.WSDL, "http://h/",
     description_url="http://h/?wsdl",
 )  # fmt: skip
+KEPT = KeptDescription(b"{}", (), (), (), datetime(2026, 3, 2, tzinfo=UTC))
 OK = Download(200, "OK", ("application/json",), OPENAPI)
 HIDDEN = OPENAPI.replace(b"http://10.1.2.3/api", b"/api")
 
@@ -268,7 +269,7 @@ async def test_a_failure_is_told_once_and_counted_and_what_was_known_stays(
     conf = await scene.services.load()
     assert conf.endpoints(API)[0] == Endpoint("GET", "/persons/*")
     scene.fetcher.answers[API.description_url] = OK
-    scene.clock.go(minutes=10)
+    scene.clock.go(minutes=1)  # what fails is looked at more often
     await made.refresh(conf)
     assert made.failing == 0
 
@@ -286,8 +287,11 @@ async def test_another_process_has_looked_already(scene: Scene) -> None:
 async def test_what_is_not_offered_any_more_is_forgotten(scene: Scene) -> None:
     made = scene.descriptions()
     await made.refresh(await scene.services.load())
-    await made.refresh(await scene.offer(REGISTER))
+    await made.refresh(conf := await scene.offer(REGISTER))
     assert API.description is not None
+    assert await scene.store.load(API.description) is None
+    await scene.store.keep(API.description, KEPT)  # while no process was running, say
+    await scene.descriptions().refresh(conf)
     assert await scene.store.load(API.description) is None
     assert list(made.states) == [REGISTER.description]
 

@@ -27,6 +27,7 @@ log = logging.getLogger("sacbe.descriptions")
 _MOST_BYTES = 32 << 20  # of documents that are kept in memory
 _AT_ONCE = 4  # downloads of the regular round
 _PAUSE = timedelta(seconds=5)  # a system that is down is not asked more often
+_AGAIN = timedelta(minutes=1)  # after a failure
 _LOOK = timedelta(seconds=3)  # how often new declarations are looked for
 _GATEWAY_STATUS = (502, 503, 504)  # somebody else says that the system is down
 
@@ -121,6 +122,7 @@ class Descriptions:
         self._states: dict[DescriptionSource, State] = {}
         self._judged: dict[DescriptionSource, tuple[bytes, Judged]] = {}
         self._published = _Shelf()
+        self._begun = False
         self._under_way: dict[DescriptionSource, asyncio.Task[Published]] = {}
 
     @property
@@ -292,7 +294,8 @@ class Descriptions:
         for source in gone:
             del self._states[source]
             self._judged.pop(source, None)
-        if gone:
+        if gone or not self._begun:
+            self._begun = True
             await self._forget_unused()
         due = [(source, service) for source, service in wanted.items() if self._due(source)]
         places = asyncio.Semaphore(_AT_ONCE)
@@ -314,7 +317,11 @@ class Descriptions:
 
     def _due(self, source: DescriptionSource) -> bool:
         state = self._states.get(source)
-        return state is None or self._clock() - state.checked_at >= self._settings.interval
+        if state is None:
+            return True
+        interval = self._settings.interval
+        wait = interval if state.problem is None else min(interval, _AGAIN)
+        return self._clock() - state.checked_at >= wait
 
     async def _looked_at_elsewhere(self, source: DescriptionSource) -> bool:
         """Whether another process of this node was quicker; then its findings are taken over."""
