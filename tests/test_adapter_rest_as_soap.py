@@ -397,6 +397,16 @@ def records(draw: st.DrawFn, depth: int) -> tuple[Record, st.SearchStrategy[dict
     return Record(tuple(fields)), st.fixed_dictionaries(needed, optional=optional)
 
 
+def test_names_of_every_kind_are_told_apart_and_taken_by_a_schema() -> None:
+    names = [chr(code) for code in (*range(1, 0x3000), 0x4E00, 0xAC00, 0xFFFD, 0x1F600)]
+    names += [f"a{name}" for name in names] + ["_x1F600_", "_x0020_", "xml", "XMLa", "-", "1.5"]
+    written = [xml_name(name) for name in names]
+    assert len(set(written)) == len(names)
+    declared = "".join(f'<xs:element name="{name}"/>' for name in written)
+    schema = f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">{declared}</xs:schema>'
+    etree.XMLSchema(parse_xml(schema.encode()))
+
+
 def plain(value: object) -> object:
     """A value as JSON has it."""
     encoder = msgspec.json.Encoder(decimal_format="string", enc_hook=str)

@@ -429,6 +429,14 @@ def test_an_import_of_a_well_known_schema_without_a_place_is_built_in_too() -> N
     )
 
 
+def test_a_schema_may_use_xml_lang_without_importing_it() -> None:
+    content = (
+        '<xs:simpleContent><xs:extension base="xs:string"><xs:attribute ref="xml:lang"/>'
+        "</xs:extension></xs:simpleContent>"
+    )
+    assert set(shape(content)) == {"lang", "value"}
+
+
 # The catalogue itself.
 
 

@@ -26,8 +26,13 @@ _TYPES = {
     ValueType.UUID: "string",
     ValueType.BINARY: "base64Binary",
 }
-_FIRST = r"A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u3001-\ud7ff"
-_NO_NAME = re.compile(rf"[^{_FIRST}0-9.\-\u00b7]|_(?=x[0-9A-F]{{4}}_)")
+# Letters of Latin, Greek and Cyrillic that a name may have in every edition of XML 1.0; libxml2's
+# schemas keep to the fourth, which has fewer than the fifth.
+_FIRST = (
+    r"A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u0131\u0134-\u013e\u0141-\u0148\u014a-\u017e"
+    r"\u0388-\u038a\u038e-\u03a1\u03a3-\u03ce\u0401-\u040c\u040e-\u044f\u0451-\u045c\u045e-\u0481"
+)
+_NO_NAME = re.compile(rf"[^{_FIRST}0-9.\-\u00b7]|_(?=x[0-9A-F]{{4,6}}_)")
 _NO_BEGINNING = re.compile(rf"[^{_FIRST}]|[xX][mM][lL]")
 
 

@@ -26,13 +26,15 @@ INDEX = "catalogue.toml"
 MAX_DOCUMENT = 8 * 1024 * 1024
 LOCAL = "file:///"  # stands for the folder; what is above it can't be named
 
+XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
 # Schemas that descriptions import without bringing them, by namespace; our own short forms.
 BUILT_IN = {
     "http://x-road.eu/xsd/xroad.xsd": "xroad.xsd",
     "http://x-road.eu/xsd/identifiers": "identifiers.xsd",
     "http://x-road.eu/xsd/representation.xsd": "representation.xsd",
     "http://x-road.eu/xsd/security-token.xsd": "security-token.xsd",
-    "http://www.w3.org/XML/1998/namespace": "xml.xsd",
+    "http://x-road.ee/xsd/x-road.xsd": "x-road-5.xsd",
+    XML_NAMESPACE: "xml.xsd",
     "http://www.w3.org/2004/08/xop/include": "xop-include.xsd",
     "http://www.w3.org/2005/05/xmlmime": "xmlmime.xsd",
     "http://ws-i.org/profiles/basic/1.1/xsd": "swaref.xsd",

@@ -26,7 +26,7 @@ from zeep.xsd import types as xsd_types
 from zeep.xsd.elements.indicators import Indicator
 from zeep.xsd.types import builtins
 
-from adapters.soap.catalogue import BUILT_IN, BUILT_IN_URL
+from adapters.soap.catalogue import BUILT_IN, BUILT_IN_URL, LOCAL, XML_NAMESPACE
 from adapters.soap.content import (
     Anything,
     Attribute,
@@ -139,7 +139,7 @@ class _Loader:
         if self._bytes > MAX_TOTAL:
             raise DescriptionError(f"the description is larger than {MAX_TOTAL} bytes")
         try:
-            root = parse_xml(data, what=f"'{url[-100:]}'")
+            root = parse_xml(data, what=f"'{url.removeprefix(LOCAL)[-100:]}'")
         except MalformedMessage as error:
             raise DescriptionError(error.text) from error
         self._supply(root, url)
@@ -153,6 +153,24 @@ class _Loader:
             location = node.get("schemaLocation")
             if name and not (location and self._documents.has(urljoin(url, location))):
                 node.set("schemaLocation", BUILT_IN_URL + name)
+        for schema in root.iter(f"{{{_XS}}}schema"):
+            if _lacks_xml_import(schema):
+                built_in = BUILT_IN_URL + BUILT_IN[XML_NAMESPACE]
+                schema.insert(
+                    0,
+                    schema.makeelement(
+                        f"{{{_XS}}}import", namespace=XML_NAMESPACE, schemaLocation=built_in
+                    ),
+                )
+
+
+def _lacks_xml_import(schema: etree._Element) -> bool:
+    """Whether a schema uses `xml:lang` or the like without importing what declares it."""
+    used = any(
+        (node.get("ref") or "").startswith("xml:") for node in schema.iter(f"{{{_XS}}}attribute")
+    )
+    imported = (node.get("namespace") for node in schema.iterfind(f"{{{_XS}}}import"))
+    return used and XML_NAMESPACE not in imported
 
 
 @dataclass(frozen=True, slots=True)
