@@ -74,9 +74,9 @@ HUGE = (
     Defect(59, "a long line in the head of a part", f"{GROUP}mime_parsing_failed",
         retyped(REQUEST, "x" * 1100)),
     Defect(59, "much before the first part", f"{GROUP}mime_parsing_failed",
-        envelope(edit_bytes=lambda data: b"x" * 2000 + b"\r\n" + data)),
+        envelope(edit_bytes=lambda data: b"x" * 70_000 + b"\r\n" + data)),
     Defect(59, "much after the last part", f"{GROUP}mime_parsing_failed",
-        envelope(edit_bytes=lambda data: data + b"x" * 2000)),
+        envelope(edit_bytes=lambda data: data + b"x" * 70_000)),
 )  # fmt: skip
 
 
