@@ -399,7 +399,7 @@ def records(draw: st.DrawFn, depth: int) -> tuple[Record, st.SearchStrategy[dict
 
 def test_names_of_every_kind_are_told_apart_and_taken_by_a_schema() -> None:
     names = [chr(code) for code in (*range(1, 0x3000), 0x4E00, 0xAC00, 0xFFFD, 0x1F600)]
-    names += [f"a{name}" for name in names] + ["_x1F600_", "_x0020_", "xml", "XMLa", "-", "1.5"]
+    names += [f"a{name}" for name in names] + ["_x1F600_", "_x0020_", "xml", "XMLa", "1.5"]
     written = [xml_name(name) for name in names]
     assert len(set(written)) == len(names)
     declared = "".join(f'<xs:element name="{name}"/>' for name in written)
