@@ -115,6 +115,7 @@ async def test_a_soap_call_is_answered_with_hash_and_signature(
     assert account.succeeded
     assert account.service_type is ServiceType.WSDL
     assert account.request_out == account.request_in
+    assert account.response_in == account.response_out
 
 
 async def test_attachments_come_in_a_package_of_the_node(stage: Stage, listing: Listing) -> None:

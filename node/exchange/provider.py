@@ -22,8 +22,9 @@ from node.exchange.callers import Caller, Callers
 from node.exchange.evidence import Evidence
 from node.exchange.faults import Failure, failure_of, pass_fault_on, tell_peer
 from node.exchange.peer_call import PeerCall, Reply
-from node.exchange.received import ReceivedMessage, receive
-from node.exchange.respond import ExactResponse, request_pieces
+from node.exchange.received import ReceivedMessage
+from node.exchange.reception import Reception
+from node.exchange.respond import ExactResponse
 from node.exchange.rest_service import RestService
 from node.exchange.sending import OutgoingMessage
 from node.exchange.signer import SignatureFiles, SignatureForm, sign_parts
@@ -38,37 +39,18 @@ from node.messages.envelope import (
     check_soap_action,
 )
 from node.messages.fault import Dialect, Side
-from node.messages.transport import Direction
-from node.messages.transport_reader import SOAP_LIMITS, TransportLimits, TransportReader
+from node.messages.transport_reader import SOAP_LIMITS, TransportLimits
 from node.messages.version import Version, check_version
 from node.network.information_system import InformationSystem
 from node.network.tls import peer_chain
 from node.operate.metrics import NodeMetrics
 from node.spool import Spool
-from trust.errors import (
-    AccessDenied,
-    ExchangeError,
-    LoggingFailed,
-    MalformedMessage,
-    ServiceDisabled,
-    UnknownMember,
-    UnknownService,
-    UntrustedPeer,
-    WrongServiceType,
-)
+from trust.errors import ExchangeError, UntrustedPeer
 from trust.evidence.hashchain import PartDigest
 from trust.ids import ServerId
 from trust.pki.identities import SignIdentity
 
-_GROUP = "service_failed"
-_REFUSALS = (AccessDenied, ServiceDisabled, UnknownService, WrongServiceType)
 _REFERENCES_SINCE = Version(7, 6, 0)
-
-
-class WrongServer(ExchangeError):
-    """The request names another security server as its destination."""
-
-    code = "invalid_security_server"
 
 
 class TooBusy(ExchangeError):
@@ -166,7 +148,7 @@ class Provider:
             check_soap_action(envelope.soap_action)
         check_hash_algorithm(request.headers.items())
         call: PeerCall = RestService() if envelope.rest else SoapService(envelope, self.soap_limits)
-        reception = _Reception(self, call, caller, snapshot, account)
+        reception = Reception(self, call, caller, snapshot, account)
         with await reception.receive(request, envelope) as message:
             account.clock.mark("receive")
             admitted = await self._admit(reception, message, envelope, account)
@@ -184,7 +166,6 @@ class Provider:
             return
         account.request_out = account.request_in
         answer = await service.answer(call.built_in(admitted.snapshot))
-        account.response_in = now_ms()
         if isinstance(answer, RestAnswer):
             account.status = answer.status
         yield call.reply(answer, admitted.message)
@@ -203,7 +184,7 @@ class Provider:
 
     async def _admit(
         self,
-        reception: "_Reception",
+        reception: Reception,
         message: ReceivedMessage,
         envelope: RequestEnvelope,
         account: Account,
@@ -273,108 +254,6 @@ class Provider:
         )
 
 
-class _Reception:
-    """The part of an exchange in which the peer's message arrives."""
-
-    def __init__(
-        self,
-        provider: Provider,
-        call: PeerCall,
-        caller: Caller,
-        snapshot: Snapshot,
-        account: Account,
-    ) -> None:
-        self.call = call
-        self._provider = provider
-        self._caller = caller
-        self._account = account
-        self._snapshot = snapshot
-        self.signer: SignIdentity | None = None
-
-    async def receive(self, request: web.BaseRequest, envelope: RequestEnvelope) -> ReceivedMessage:
-        """Read the whole message; who sends it is judged as soon as its head is there."""
-        call = self.call
-        try:
-            reader = TransportReader(Direction.REQUEST, envelope.content_type, call.limits)
-            message = await receive(
-                request_pieces(request, self._provider.patience),
-                reader,
-                self._new_store,
-                self._judge_head,
-                rest=call.rest,
-                original_content_type=envelope.original_content_type,
-            )
-        except (LoggingFailed, *_REFUSALS):
-            raise
-        except ExchangeError as error:
-            raise error.within(_GROUP) from error.__cause__
-        try:
-            if message.fault is not None:
-                raise _reported(message)
-            reader.check_complete(rest=call.rest)
-        except ExchangeError:
-            message.close()
-            raise
-        self._account.request_is(message.head, [one.body for one in message.attachments])
-        return message
-
-    def _judge_head(self, message: ReceivedMessage) -> None:
-        """Steps 8 to 12 of the reference's order: what needs neither body nor signature."""
-        request = self.call.read(message, self._account)
-        self._account.about(request)
-        provider, snapshot = self._provider, self._snapshot
-        if request.security_server not in (None, provider.own_server):
-            raise WrongServer(
-                f"Invalid security server identifier '{request.security_server}'"
-                f" expected '{provider.own_server}'"
-            )
-        owner = provider.own_server.owner  # a client of its server, whatever else is declared
-        if request.provider != owner and not snapshot.services.hosts(request.provider):
-            raise UnknownMember(f"Client '{request.provider}' not found")
-        self.signer = provider.evidence.signers.signer_of(
-            request.provider.member, snapshot.conf, snapshot.at
-        )
-        self.judge_sender(message, snapshot)
-
-    def judge_sender(self, message: ReceivedMessage, snapshot: Snapshot) -> None:
-        """Whether the node at the other end may speak for the client that the head names."""
-        try:
-            self._provider.callers.require_speaks_for(
-                self._caller,
-                self.call.request.client,
-                tuple(message.ocsp_responses),
-                snapshot.conf,
-                snapshot.at,
-            )
-        except UntrustedPeer as error:
-            raise error.within(_GROUP) from error.__cause__
-
-    def decide_access(self, snapshot: Snapshot) -> Service | BuiltInService:
-        """Who answers, if the client may ask; raises what `catalog.access.decide` raises."""
-        call = self.call.built_in(snapshot)
-        for service in self._provider.built_in:
-            if service.takes(call):
-                service.check_access(call)
-                return service
-        return self.call.decide(snapshot)
-
-    def _new_store(self) -> SpooledBody:
-        """Room for attachments; there is none for a client that may not call the service at all."""
-        self.decide_access(self._snapshot)
-        return self._provider.spool.body()
-
-
-def _reported(message: ReceivedMessage) -> MalformedMessage:
-    """What a consumer's node lacks that reports a fault of its own instead of asking.
-
-    Its code is not passed on: what we answer are our own findings.
-    """
-    if message.head:
-        return MalformedMessage("Request does not have signature", "missing_signature")
-    word = "REST" if message.rest else "SOAP"
-    return MalformedMessage(f"Request does not have {word} message", f"missing_{word.lower()}")
-
-
 def _form(envelope: RequestEnvelope) -> SignatureForm:
     """References, unless the consumer's server is too old to read them."""
     version = Version.find(envelope.proxy_version)
@@ -395,6 +274,8 @@ async def _stream(
     headers = build_response_headers(outgoing.content_type, reply.original_content_type)
     response = ExactResponse(status=200, headers=dict(headers))
     account.response_out = now_ms()
+    if account.response_in is None:  # of a service of the node itself
+        account.response_in = account.response_out
     await response.prepare(request)
     await response.write(first)
     try:
