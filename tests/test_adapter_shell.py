@@ -205,6 +205,37 @@ async def test_a_document_comes_whole_or_in_chunks(source: MemorySource) -> None
     assert closed.is_set()
 
 
+async def test_a_document_that_breaks_off_is_no_short_answer(
+    source: MemorySource, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"a;b\n"
+        raise OSError("personal 38001010000")
+
+    async with client_of(source) as client:
+        source.answers["file"] = Content("text/csv", chunks())
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await (await client.get("/file")).read()
+    assert "OSError at" in caplog.text
+    assert "38001010000" not in caplog.text
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(source: MemorySource) -> None:
+    limits = settings(timeout=timedelta(milliseconds=100))
+    async with client_of(source, limits) as client:
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        writer.write(b"PUT /put HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n{")
+        assert b" 408 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_host_that_is_none_gets_no_description(source: MemorySource) -> None:
+    async with client_of(source) as client:
+        answer = await client.get("/soap?wsdl", headers={"Host": "a:b"})
+        assert answer.status == 400
+
+
 async def test_a_line_for_each_call_names_the_operation_and_no_value(
     source: MemorySource, caplog: pytest.LogCaptureFixture
 ) -> None:

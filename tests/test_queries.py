@@ -143,6 +143,7 @@ def test_no_query_at_all_is_a_problem() -> None:
     ("query", "problem"),
     [
         (Query(name="q", path="/metrics", sql="SELECT 1"), "path '/metrics'"),
+        (Query(name="getWsdl", path="/q", sql="SELECT 1"), "the name 'getWsdl'"),
         (Query(name="q", path="/q", sql="SELECT 1", paging=Paging.KEYSET), "needs columns"),
         (Query(name="q", path="/q", sql="SELECT 1", page_by=("a",)), "needs columns"),
         (Query(name="q", path="/q", sql="SELECT 1", single=True, paging=Paging.OFFSET),

@@ -21,10 +21,7 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 import pytest
 import pytest_asyncio
-from adapters.sql.settings import SqlSettings, problems_of
 
-from catalog.declaration import ServicesDeclaration, declaration_problems
-from config.settings import parse_settings
 from scripts.postgres import PostgresServer
 from scripts.postgres_binaries import find_binaries
 from tests.database_fixtures import quick_folder
@@ -169,17 +166,6 @@ def free_ports(count: int) -> list[int]:
     with ExitStack() as held:
         sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [one.getsockname()[1] for one in sockets]
-
-
-def test_the_query_on_the_adapters_page_is_sound() -> None:
-    query, offered = re.findall(r"^```toml\n(.*?)^```$", page("adapter"), re.MULTILINE | re.DOTALL)
-    head = 'title = "Towns"\n[database]\ndsn_file = "x"\n'
-    folder = Path("x")
-    adapter = parse_settings(SqlSettings, head + query, file="adapter", folder=folder)
-    assert problems_of(adapter) == []
-    client = '[[clients]]\nid = "EX:GOV:1001:towns"\n'
-    services = parse_settings(ServicesDeclaration, client + offered, file="x", folder=folder)
-    assert list(declaration_problems(services)) == []
 
 
 @pytest.mark.parametrize(

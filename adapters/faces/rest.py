@@ -1,6 +1,8 @@
 """The REST face: operations under their own methods and paths, JSON in and out."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 
 import msgspec
 from aiohttp import web
@@ -46,7 +48,7 @@ class RestFace:
         self, operation: Operation, request: web.Request, account: Account
     ) -> dict[str, object]:
         """What the caller gave, by name; raises Refusal for what has no form at all."""
-        body = await read_body(request, account)
+        body = await read_body(request, account, self._limits.timeout)
         given = _json_object(body) if operation.body is not None else {}
         if operation.body is None and body:
             raise Refusal(400, "there must be no body")
@@ -83,12 +85,15 @@ class RestFace:
         return web.Response(body=encoded, content_type="application/json")
 
 
-async def read_body(request: web.Request, account: Account) -> bytes:
-    """The whole body, within the limit of the application; raises Refusal."""
+async def read_body(request: web.Request, account: Account, longest: timedelta) -> bytes:
+    """The whole body, within the size that the application allows and a time; raises Refusal."""
     try:
-        body = await request.read()
+        async with asyncio.timeout(longest.total_seconds()):
+            body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise Refusal(413, "the body is too large") from None
+    except TimeoutError:
+        raise Refusal(408, "the body did not come in time") from None
     account.request_bytes = len(body)
     return body
 
@@ -138,10 +143,15 @@ async def _respond_content(
     response = web.StreamResponse(headers=headers)
     response.content_length = content.length
     await response.prepare(request)
-    async for chunk in _closing(content.data):
-        account.response_bytes += len(chunk)
-        await response.write(chunk)
-    await response.write_eof()
+    try:
+        async for chunk in _closing(content.data):
+            account.response_bytes += len(chunk)
+            await response.write(chunk)
+        await response.write_eof()
+    except Exception as error:  # noqa: BLE001 - it is too late for another answer
+        unforeseen(error, account)
+        if request.transport is not None:
+            request.transport.abort()
     return response
 
 

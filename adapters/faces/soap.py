@@ -42,6 +42,7 @@ class SoapFace:
         self._calls = calls
         self._metrics = metrics
         self._limit = settings.limits.answer
+        self._longest = settings.limits.timeout
         self._namespace = settings.soap.namespace
         self._address = settings.soap.address
         self._operations = {xml_name(one.name): one for one in calls.source.operations}
@@ -59,7 +60,7 @@ class SoapFace:
         """The WSDL, for `?wsdl` in any case; the address is the one that was asked."""
         if not any(name.lower() == "wsdl" for name in request.query):
             raise web.HTTPNotFound
-        address = self._address or f"{request.url.origin()}/soap"
+        address = self._address or _own_address(request)
         return web.Response(body=self._wsdl(address), content_type="text/xml", charset="utf-8")
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -75,7 +76,7 @@ class SoapFace:
             return web.Response(status=account.status, body=body, headers=headers)
 
     async def _answer(self, request: web.Request, account: Account) -> bytes:
-        raw = await read_body(request, account)
+        raw = await read_body(request, account, self._longest)
         try:
             message = parse_soap(raw, request.headers.get("Content-Type", ""))
         except MalformedMessage as error:
@@ -139,6 +140,14 @@ class SoapFace:
             if len(data) > self._limit:
                 raise Refusal(502, "the answer is too large")
         return bytes(data)
+
+
+def _own_address(request: web.Request) -> str:
+    """Where the service is, for somebody who has asked there for its description."""
+    try:
+        return f"{request.url.origin()}/soap"
+    except ValueError:
+        raise web.HTTPBadRequest from None
 
 
 def _caller(message: SoapMessage) -> Caller:

@@ -1,4 +1,4 @@
-"""MariaDB and MySQL through aiomysql: read-only sessions, time and rows bounded by the server.
+"""MariaDB through aiomysql: read-only sessions, time and rows bounded by the server.
 
 The driver writes values into the text of the statement. Here every text goes as hexadecimal digits
 (`_utf8mb4 X'…'`), so no character that a caller chose ever stands in SQL, whatever the server's
@@ -119,6 +119,11 @@ class MariaDatabase(AlchemyDatabase):
         await connection._connect()
         return connection
 
+    async def version(self) -> str:
+        async with self._patience(), self._engine.connect() as connection:
+            found = await connection.exec_driver_sql("SELECT VERSION()")
+            return str(found.scalar_one())
+
     def bounded(self, sql: str, limit: int) -> str:
         seconds = max(0.001, self._timeout.total_seconds())
         variables = f"sql_select_limit = {limit:d}, max_statement_time = {seconds:.3f}"
@@ -182,10 +187,13 @@ async def open_mariadb(url: URL, connections: int, longest: timedelta) -> MariaD
     """Connect with read-only sessions; raises StorageError when the database refuses."""
     database = MariaDatabase(url, connections, longest)
     try:
-        async with database._engine.connect():
-            pass  # it can be opened
+        version = await database.version()
     except (exc.SQLAlchemyError, OSError) as error:
         await database.close()
         reason = error.orig if isinstance(error, exc.DBAPIError) else type(error).__name__
         raise StorageError(f"the database can't be opened: {reason}") from None
+    if "MariaDB" not in version:
+        await database.close()
+        text = "no MariaDB; for MySQL give an address with a driver, mysql+aiomysql://"
+        raise StorageError(f"the database can't be opened: {text}")
     return database

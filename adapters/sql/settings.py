@@ -12,6 +12,7 @@ from adapters.parameters import Parameter, ServiceName, ServicePath, ValueName
 from adapters.settings import AdapterSettings
 from adapters.shapes import ValueType
 from adapters.sql.statements import Grammar, read_statement
+from catalog.services import RESERVED_CODES
 from trust.settings import Bounds, SettingProblem, required, setting
 
 
@@ -141,6 +142,8 @@ def query_problems(queries: Sequence[Query]) -> list[SettingProblem]:
 
 def _problems(query: Query) -> Iterator[tuple[str, str, str]]:
     """Key, what is wrong and what was expected, of what goes in."""
+    if query.name in RESERVED_CODES:
+        yield "name", f"the name '{query.name}'", "none of the services that every node has"
     if is_own_path(query.path):
         yield "path", f"path '{query.path}'", "none of the adapter's own addresses"
     declared = [parameter.name for parameter in query.parameters]
