@@ -371,11 +371,26 @@ async def test_links_and_devices_are_refused(tmp_path: Path) -> None:
     await source.close()
 
 
+async def test_names_of_files_write_no_lines_of_a_log(tmp_path: Path) -> None:
+    chosen = declared(tmp_path)
+    (tmp_path / "data" / "persons\n2026 INFO.csv").write_text(BAD)
+    (tmp_path / "data" / os.fsdecode(b"persons\xff.csv")).write_text(GOOD)
+    source = await open_files(chosen)
+    told = await source.check()
+    assert told[1].startswith("table 'person': persons?2026 INFO.csv:2: ")
+    assert all(line.isprintable() for line in told)
+    await source.close()
+
+
 async def test_bounds_of_files_and_rows(tmp_path: Path) -> None:
     write_to = declared(tmp_path, max_rows=2)
     write(tmp_path, "persons.csv", GOOD)
     source = await open_files(write_to)
     assert await source.problem() == "table 'person': more than 2 rows"
+    await source.close()
+    write(tmp_path, "persons2.csv", GOOD)
+    source = await open_files(declared(tmp_path, max_files=1))
+    assert "more than 1 files are there" in str(await source.problem())
     await source.close()
     source = await open_files(declared(tmp_path, max_file=ByteSize(10)))
     assert "'persons.csv' is larger than 10 B" in str(await source.problem())

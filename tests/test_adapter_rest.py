@@ -791,7 +791,10 @@ async def test_check_asks_every_operation_that_has_examples(
 async def test_the_health_path_is_asked(upstream: Upstream, opened: Opened) -> None:
     source = await opened(upstream.url, upstream={"health": "/health"})
     assert await source.problem() == "the service answered its health path with status 404"
+    assert await source.problem()
+    assert len(upstream.requests) == 1
     upstream.answers["/health"] = web.Response(body=b"ok")
+    source._probed_at = float("-inf")
     assert await source.problem() is None
     assert counted_calls(source) == {}
 

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.kinds import load_kind
-from adapters.operations import Method
+from adapters.operations import BadParameter, Method
 from adapters.rest.declared import problems_of
 from adapters.rest.description import UnfitDescription, _Reader, routes_of
+from adapters.rest.request import build_request
 from adapters.rest.settings import (
     AnswerField,
     AnswerKind,
@@ -179,6 +180,31 @@ def test_bodies_lists_and_answers_that_are_no_json(tmp_path: Path) -> None:
     (listed,) = routes_of(written(tmp_path), ["listPeople"])
     (region,) = listed.operation.parameters  # and no filter, which is an object and optional
     assert region.shape == ListOf(Scalar())
+    assert listed.sent["region"].join == ""
+
+
+@pytest.mark.parametrize(
+    ("form", "query"),
+    [
+        ({}, (("region", "A"), ("region", "B"))),
+        ({"explode": False}, (("region", "A,B"),)),
+        ({"style": "pipeDelimited", "explode": False}, (("region", "A|B"),)),
+        ({"style": "spaceDelimited"}, (("region", "A B"),)),
+    ],
+)
+def test_lists_in_a_query_are_written_as_described(
+    tmp_path: Path, form: dict[str, Any], query: object
+) -> None:
+    document = json.loads(json.dumps(DESCRIPTION))
+    document["paths"]["/people"]["get"]["parameters"][0] |= form
+    (route,) = routes_of(written(tmp_path, document), ["listPeople"])
+    assert build_request(route, {"region": ["A", "B"]}).query == query
+    if route.sent["region"].join:
+        with pytest.raises(BadParameter):
+            build_request(route, {"region": ["A" + route.sent["region"].join]})
+    document["paths"]["/people"]["get"]["parameters"][0]["style"] = "deepObject"
+    with pytest.raises(ConfigurationError, match="the style 'deepObject'"):
+        routes_of(written(tmp_path, document), ["listPeople"])
 
 
 def test_every_operation_that_can_t_be_offered_is_told(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ file may be a link, so that nobody who may write into the folder can have others
 
 import fnmatch
 import hashlib
+import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -29,9 +30,19 @@ class Seen:
     size: int
     changed: int  # nanoseconds
 
+    @property
+    def shown(self) -> str:
+        """The name for messages: whoever puts files there must not write lines of a log."""
+        return shown(self.name)
+
     @classmethod
     def of(cls, name: str, status: os.stat_result) -> "Seen":
         return cls(name, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def shown(name: str) -> str:
+    """A file's name, in one line and of bounded length."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name[:100])
 
 
 class UnfitFolder(Exception):
@@ -52,7 +63,8 @@ class Look:
         """
         digest = hashlib.sha256(schema)
         for seen in self.files if self.marker is None else (self.marker,):
-            digest.update(f"{seen.name}\0{seen.inode} {seen.size} {seen.changed}\0".encode())
+            digest.update(os.fsencode(seen.name))
+            digest.update(f"\0{seen.inode} {seen.size} {seen.changed}\0".encode())
         return digest.digest()
 
 
@@ -63,10 +75,10 @@ def look(folder: FolderSettings, pattern: str) -> Look:
     """
     try:
         with os.scandir(folder.path) as entries:
+            wanted = (one for one in entries if _is_wanted(one.name, pattern, folder.marker))
             found = {
                 entry.name: entry.stat(follow_symlinks=False)
-                for entry in entries
-                if _is_wanted(entry.name, pattern, folder.marker)
+                for entry in itertools.islice(wanted, folder.max_files + 2)
             }
     except OSError as error:
         raise UnfitFolder(f"the folder can't be read: {error.strerror}") from error
@@ -92,12 +104,12 @@ def _check(found: dict[str, os.stat_result], folder: FolderSettings) -> None:
     if not found:
         problems.append("no file of that name is there")
     if len(found) > folder.max_files:
-        problems.append(f"{len(found)} files are there, at most {folder.max_files} may be")
+        problems.append(f"more than {folder.max_files} files are there")
     for name, status in sorted(found.items())[: folder.max_files]:
         if not stat.S_ISREG(status.st_mode):
-            problems.append(f"'{name:.100}' is no plain file")
+            problems.append(f"'{shown(name)}' is no plain file")
         elif status.st_size > folder.max_file:
-            problems.append(f"'{name:.100}' is larger than {folder.max_file!s}")
+            problems.append(f"'{shown(name)}' is larger than {folder.max_file!s}")
     if problems:
         raise UnfitFolder("; ".join(problems[:10]))
 

@@ -4,10 +4,11 @@ The file never changes once it has its name, so it is read without locks.
 """
 
 import contextlib
+import functools
 import queue
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from adapters.files.settings import Compare
 from adapters.operations import SourceTimeout, SourceUnavailable
 
 Row = tuple[object, ...]
+Find = Callable[[Positions, Sequence[object], int], list[Row]]
 
 _STEPS_BETWEEN_LOOKS = 2000  # of SQLite's machine, between two looks at the clock
 _CACHE_KIB = 4 * 1024
@@ -118,10 +120,24 @@ class Index:
                 self._spare.get_nowait().close()
 
     def find(self, key: Positions, values: Sequence[object], limit: int) -> list[Row]:
-        """The first rows with a key: a few probes of one order, on the caller's thread."""
+        """The first rows with a key: a few probes of one order, on the thread of the loop."""
+        return self._find(self._connection, key, values, limit)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Find]:
+        """A `find` for another thread, with a connection of its own."""
+        connection = self._spare_connection()
+        try:
+            yield functools.partial(self._find, connection)
+        finally:
+            self._give_back(connection)
+
+    def _find(
+        self, connection: sqlite3.Connection, key: Positions, values: Sequence[object], limit: int
+    ) -> list[Row]:
         tests = " AND ".join(f"c{position} = ?" for position in key)
         try:
-            found = self._connection.execute(
+            found = connection.execute(
                 f"SELECT data FROM row WHERE {tests} ORDER BY id LIMIT ?",  # noqa: S608 - numbers
                 (*map(column_of, values), limit),
             ).fetchall()

@@ -170,7 +170,7 @@ def _records(job: Job, told: Told) -> Iterator[tuple[object, ...]]:
         try:
             values = [cell.read(raw) for cell, raw in zip(cells, row.values, strict=True)]
         except BadCell:
-            _tell_cells(job.look.files[number].name, row, cells, told)
+            _tell_cells(job.look.files[number].shown, row, cells, told)
             continue
         compared = [column_of(values[position]) for position in columns]
         yield (number, row.line, encode(values), *compared)
@@ -186,9 +186,9 @@ def _raw_rows(job: Job, told: Told) -> Iterator[tuple[int, RawRow]]:
                     if isinstance(row, RawRow):
                         yield number, row
                     else:
-                        _tell(told, RowProblem(seen.name, row.line, row.found, row.expected))
+                        _tell(told, RowProblem(seen.shown, row.line, row.found, row.expected))
         except UnreadableFile as error:
-            told.add(RowProblem(seen.name, error.line, error.found, error.expected))
+            told.add(RowProblem(seen.shown, error.line, error.found, error.expected))
             raise _TooMuch("a file that can't be read to its end") from error
 
 
@@ -229,9 +229,9 @@ def _take_out_doubles(database: sqlite3.Connection, job: Job, key: Positions, to
             f"SELECT file, line FROM row WHERE {matched} ORDER BY id",  # noqa: S608 - numbers
             values,
         ).fetchall()
-        first = f"line {rows[0][1]} of {job.look.files[rows[0][0]].name}"
+        first = f"line {rows[0][1]} of {job.look.files[rows[0][0]].shown}"
         for file, line in rows[1:]:
-            name = job.look.files[file].name
+            name = job.look.files[file].shown
             found = f"the {fields} of {first} again"
             _tell(told, RowProblem(name, line, found, "a key that no other row has"))
         database.execute(f"DELETE FROM row WHERE {matched}", values)  # noqa: S608 - numbers

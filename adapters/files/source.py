@@ -80,7 +80,7 @@ class FilesSource:
         asked = self._asked[operation.name]
         keeper = self._keepers[asked.table]
         if isinstance(asked, Lookup):
-            return _find(asked, keeper, values, self._index(keeper))
+            return await self._find(asked, keeper, values)
         return await self._page(asked, keeper, values)
 
     def _index(self, keeper: TableKeeper) -> Index:
@@ -95,6 +95,21 @@ class FilesSource:
         longest = self._settings.folder.stale_after
         age = time.time() - keeper.confirmed
         return longest is not None and bool(keeper.reason) and age > longest.total_seconds()
+
+    async def _find(
+        self, lookup: Lookup, keeper: TableKeeper, values: Mapping[str, object]
+    ) -> object:
+        table, index = keeper.table, self._index(keeper)
+        key, shown = positions(table, lookup.by), answered(table, lookup)
+        if not lookup.many and not lookup.several:
+            rows = index.find(key, [values[name] for name in lookup.by], 1)
+            if not rows:
+                raise NotThere("there is no such row")
+            return _shown(rows[0], table, shown)
+        keys = _keys(lookup, values)
+        rows = await self._in_thread(index, lambda: _found(index, lookup, key, keys))
+        found = [_shown(row, table, shown) for row in rows[: lookup.max_rows]]
+        return {"items": found, "more": len(rows) > lookup.max_rows}
 
     async def _page(
         self, listing: Listing, keeper: TableKeeper, values: Mapping[str, object]
@@ -215,24 +230,16 @@ def _ended(running: "asyncio.Future[T]", index: Index) -> None:
     index.exit()
 
 
-def _find(
-    lookup: Lookup, keeper: TableKeeper, values: Mapping[str, object], index: Index
-) -> object:
-    table = keeper.table
-    key, shown = positions(table, lookup.by), answered(table, lookup)
-    keys = _keys(lookup, values)
-    limit = lookup.max_rows if lookup.many or lookup.several else 1
+def _found(index: Index, lookup: Lookup, key: Positions, keys: Sequence[Row]) -> list[Row]:
+    """The rows of several keys, one more than may be answered."""
     rows: list[Row] = []
-    for one in dict.fromkeys(keys):
-        rows += index.find(key, one, limit + 1 - len(rows) if lookup.many else 1)
-        if len(rows) > limit:
-            break
-    found = [_shown(row, table, shown) for row in rows[:limit]]
-    if lookup.many or lookup.several:
-        return {"items": found, "more": len(rows) > limit}
-    if not found:
-        raise NotThere("there is no such row")
-    return found[0]
+    with index.reading() as find:
+        for one in dict.fromkeys(keys):
+            left = lookup.max_rows + 1 - len(rows)
+            rows += find(key, one, left if lookup.many else 1)
+            if len(rows) > lookup.max_rows:
+                break
+    return rows
 
 
 def _keys(lookup: Lookup, values: Mapping[str, object]) -> list[Row]:

@@ -46,6 +46,7 @@ _TYPES = {
     "number": ValueType.NUMBER,
     "boolean": ValueType.BOOLEAN,
 }
+_JOINS = {"form": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
 Tree = Mapping[str, Any]
 
 
@@ -162,13 +163,14 @@ class _Reader:
             if ours in sent or not re.fullmatch(r"[A-Za-z_]\w{0,62}", ours):
                 raise UnfitDescription(f"its parameter '{name:.100}' can't be named here")
             try:
+                join = _join(ours, place, parameter)
                 fields.append(self._parameter(ours, place, parameter))
             except UnfitDescription:
                 if parameter.get("required"):
                     raise
                 continue  # it need not be given, so it is not offered
             target = {"query": Target.QUERY, "header": Target.HEADER}.get(place)
-            sent[ours] = Sent(target, name)
+            sent[ours] = Sent(target, name, join=join)
         return tuple(fields), sent
 
     def _parameter(self, name: str, place: str, parameter: Tree) -> Field:
@@ -313,6 +315,18 @@ class _Reader:
             said("x-concept"),
             said("example"),
         )
+
+
+def _join(name: str, place: str, parameter: Tree) -> str:
+    """What stands between the items of a list; empty where each is sent for itself."""
+    style = parameter.get("style", "form" if place == "query" else "simple")
+    if place != "query":
+        if style != "simple":
+            raise UnfitDescription(f"its parameter '{name}' has the style '{style}'")
+        return ""
+    if style not in _JOINS:
+        raise UnfitDescription(f"its parameter '{name}' has the style '{style}'")
+    return "" if parameter.get("explode", style == "form") else _JOINS[style]
 
 
 def _json_schema(holder: Tree) -> object:

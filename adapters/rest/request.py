@@ -42,8 +42,7 @@ def build_request(route: Route, values: Mapping[str, object]) -> Asked:
         elif value is None or sent.target is None:
             continue
         elif sent.target is Target.QUERY:
-            items = value if isinstance(value, list) else [value]
-            query += [(sent.name, text_of(item)) for item in items]
+            query += _query(name, sent, value)
         else:
             headers.append((sent.name, _header_text(name, value)))
     return Asked(
@@ -53,6 +52,15 @@ def build_request(route: Route, values: Mapping[str, object]) -> Asked:
         tuple(headers),
         _encode(body) if route.method in WITH_BODY else None,
     )
+
+
+def _query(name: str, sent: Sent, value: object) -> list[tuple[str, str]]:
+    texts = [text_of(item) for item in value] if isinstance(value, list) else [text_of(value)]
+    if not sent.join:
+        return [(sent.name, text) for text in texts]
+    if any(sent.join in text for text in texts):
+        raise BadParameter(name, f"parameter '{name}' has an item with '{sent.join}' in it")
+    return [(sent.name, sent.join.join(texts))]
 
 
 def _path(route: Route, values: Mapping[str, object]) -> str:

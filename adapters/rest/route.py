@@ -34,11 +34,13 @@ class Sent:
     Attributes:
         target: never AUTO; None for the path.
         name: there; for the body, the steps of a JSON pointer are `steps`.
+        join: what stands between the items of a list; empty: it is sent once for each.
     """
 
     target: Target | None
     name: str
     steps: tuple[str, ...] = ()
+    join: str = ""
 
 
 @dataclass(frozen=True, slots=True)

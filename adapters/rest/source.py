@@ -35,6 +35,7 @@ log = logging.getLogger("sacbe.adapter")
 _UNFIT = "the source answered something else than it should"
 _MAX_TOLD = 500  # characters of a service's own sentence
 _KEPT_HEADERS = ("content-disposition", "etag", "last-modified")
+_PROBE_SECONDS = 2.0  # between two requests for the health path
 _REMEMBERED = 30.0  # seconds for which a failure counts as the state of the service
 
 
@@ -57,6 +58,8 @@ class RestSource:
         self._answers: Counter[tuple[str, str]] = Counter()
         self._failure = ""
         self._failed_at = 0.0
+        self._probed: str | None = None
+        self._probed_at = float("-inf")
 
     async def run(
         self, operation: Operation, values: Mapping[str, object], caller: Caller
@@ -128,9 +131,22 @@ class RestSource:
     async def problem(self) -> str | None:
         """What the health path says, else what the last call met with."""
         path = self._settings.upstream.health
-        if not path:
+        if path:
+            return await self._health(path)
+        if self._failure:
             recent = asyncio.get_running_loop().time() - self._failed_at < _REMEMBERED
-            return self._failure if self._failure and recent else None
+            return self._failure if recent else None
+        return None
+
+    async def _health(self, path: str) -> str | None:
+        """What the health path says, asked once in a while however often we are."""
+        now = asyncio.get_running_loop().time()
+        if now - self._probed_at >= _PROBE_SECONDS:
+            self._probed = await self._probe(path)
+            self._probed_at = asyncio.get_running_loop().time()
+        return self._probed
+
+    async def _probe(self, path: str) -> str | None:
         try:
             proof = await self._credentials.proof()
             answer = await self._client.ask(
