@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
+import json
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -814,3 +817,14 @@ async def test_answers_are_counted(upstream: Upstream, opened: Opened) -> None:
     with pytest.raises(NotThere):
         await ask(source, "person", id="2")
     assert counted_calls(source) == {"2xx": 1, "4xx": 1}
+
+
+def test_what_a_call_costs() -> None:
+    """Run as `python -m tests.rest_load 2000` for the figures."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.rest_load", "50"],
+        check=True,
+        capture_output=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert 0 < json.loads(ran.stdout)["cpu_us_per_call"] < 5000
