@@ -56,7 +56,9 @@ def parse_xml(
     )  # fmt: skip
     try:
         root = etree.fromstring(raw, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
+    except etree.XMLSyntaxError as error:
+        raise MalformedMessage(f"{what} is not well-formed: {error.msg}", "invalid_xml") from error
+    except ValueError as error:
         raise MalformedMessage(f"{what} is not well-formed: {error}", "invalid_xml") from error
     docinfo = root.getroottree().docinfo
     if docinfo.doctype or docinfo.internalDTD is not None:
