@@ -1,9 +1,11 @@
 """What of a WSDL becomes an operation, and what a hostile one can't do."""
 
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
 from adapters.faces.openapi import describe
 from adapters.operations import Method, Operation
@@ -18,9 +20,18 @@ from adapters.soap.catalogue import (
     parse_index,
 )
 from adapters.soap.description import DescriptionError, read_description
+from adapters.soap.envelope import (
+    Answer,
+    body_of,
+    fill_body,
+    new_envelope,
+    open_answer,
+    read_body,
+)
 from adapters.soap.offering import offer
 from adapters.soap.port import Description
 from tests.soap_descriptions import ECHO, SOAP12_BINDING, schema_document, wsdl
+from tests.soap_services import envelope as soap_envelope
 
 URL = "https://register.example/service?wsdl"
 
@@ -260,6 +271,63 @@ def test_the_openapi_description_of_a_real_service_is_valid(tmp_path: Path) -> N
     validator = pytest.importorskip("openapi_spec_validator")
     offered = offer(describe_one(wsdl()), get=["echo"])
     validator.validate(describe("Echo", "1", offered.operations))
+
+
+_RPC = """
+<definitions xmlns="http://schemas.xmlsoap.org/wsdl/" xmlns:t="urn:t" targetNamespace="urn:t"
+    xmlns:s="http://schemas.xmlsoap.org/wsdl/soap/" xmlns:xs="http://www.w3.org/2001/XMLSchema">
+<types><xs:schema targetNamespace="urn:t" elementFormDefault="qualified">
+  <xs:complexType name="P"><xs:sequence><xs:element name="n" type="xs:int"/></xs:sequence>
+  </xs:complexType></xs:schema></types>
+<message name="in"><part name="a" type="t:P"/><part name="b" type="xs:date"/></message>
+<message name="out"><part name="r" type="xs:int"/></message>
+<portType name="T"><operation name="op"><input message="t:in"/><output message="t:out"/></operation>
+</portType>
+<binding name="B" type="t:T">
+  <s:binding style="rpc" transport="http://schemas.xmlsoap.org/soap/http"/>
+  <operation name="op"><s:operation soapAction=""/>
+    <input><s:body use="literal" namespace="urn:r"/></input>
+    <output><s:body use="literal" namespace="urn:r"/></output></operation></binding>
+<service name="S"><port name="Q" binding="t:B"><s:address location="http://a/"/></port></service>
+</definitions>
+"""
+
+
+def test_the_rpc_style_has_its_parts_in_an_element_named_after_the_operation() -> None:
+    (operation,) = describe_one(_RPC.encode()).operations
+    assert operation.request is not None
+    assert operation.answer is not None
+    envelope = new_envelope(soap12=False)
+    values = {"a": {"n": 5}, "b": date(2026, 11, 21)}
+    fill_body(envelope, operation.request, values)
+    written = etree.tostring(body_of(envelope), encoding="unicode").partition("<ns0:op ")[2]
+    assert written.endswith(
+        '><a><ns1:n xmlns:ns1="urn:t">5</ns1:n></a><b>2026-11-21</b></ns0:op></soapenv:Body>'
+    )
+    for name in ("opResponse", "anything"):
+        answer = open_answer(
+            soap_envelope(f'<x:{name} xmlns:x="urn:r"><r>7</r></x:{name}>'), "text/xml"
+        )
+        assert isinstance(answer, Answer)
+        assert read_body(answer, operation.answer, any_name=operation.any_answer_name) == {"r": 7}
+
+
+@pytest.mark.parametrize(
+    ("definition", "first", "used"),
+    [
+        ("group", '<xs:element name="x"/>', '<xs:sequence><xs:group ref="t:G39"/></xs:sequence>'),
+        ("attributeGroup", '<xs:attribute name="x"/>', '<xs:attributeGroup ref="t:G39"/>'),
+    ],
+)
+def test_groups_that_double_themselves_are_refused(definition: str, first: str, used: str) -> None:
+    def group(number: int) -> str:
+        inner = f'<xs:{definition} ref="t:G{number - 1}"/>' * 2 if number else first
+        content = f"<xs:sequence>{inner}</xs:sequence>" if definition == "group" else inner
+        return f'<xs:{definition} name="G{number}">{content}</xs:{definition}>'
+
+    groups = "".join(group(number) for number in range(40))
+    with pytest.raises(DescriptionError, match="groups in it are repeated more than 2000 times"):
+        describe_one(wsdl(messages(used, groups)))
 
 
 # What is not offered.

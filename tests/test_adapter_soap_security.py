@@ -72,6 +72,19 @@ def test_a_digest_hides_the_password_and_is_fresh_each_time() -> None:
     assert len(seen) == 3
 
 
+def signed_parts(data: bytes, certificate: str) -> list[str]:
+    """What a signature covers, as signxml finds it; raises signxml.InvalidSignature."""
+    signxml = pytest.importorskip("signxml")
+    config = signxml.SignatureConfiguration(
+        require_x509=True,
+        location=".//",
+        expect_references=2,
+        default_reference_c14n_method=signxml.CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0,
+    )
+    found = signxml.XMLVerifier().verify(data, x509_cert=certificate, expect_config=config)
+    return sorted(etree.QName(one.signed_xml).localname for one in found)
+
+
 @pytest.mark.parametrize("elliptic", [True, False])
 def test_a_signature_over_body_and_time_holds_for_another_program(
     elliptic: bool, tmp_path: Path
@@ -84,23 +97,12 @@ def test_a_signature_over_body_and_time_holds_for_another_program(
     )
     root = secured(Security.load(settings))
     certificate = pair.certificate.read_text()
-    config = signxml.SignatureConfiguration(
-        require_x509=True,
-        location=".//",
-        expect_references=2,
-        default_reference_c14n_method=signxml.CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0,
-    )
-
-    def verify(data: bytes) -> list[str]:
-        found = signxml.XMLVerifier().verify(data, x509_cert=certificate, expect_config=config)
-        return [etree.QName(one.signed_xml).localname for one in found]
-
     data = etree.tostring(root)
-    assert sorted(verify(data)) == ["Body", "Timestamp"]
+    assert signed_parts(data, certificate) == ["Body", "Timestamp"]
     for changed in (data.replace(b">a<", b">b<"), data.replace(b"20:35:15", b"21:35:15")):
         assert changed != data
         with pytest.raises(signxml.InvalidSignature):
-            verify(changed)
+            signed_parts(changed, certificate)
     der = base64.b64decode(text(root, ".//wsse:BinarySecurityToken"))
     assert base64.b64encode(der).decode() in re.sub(r"\s", "", certificate)
     reference = root.find(".//wsse:SecurityTokenReference/wsse:Reference", NS)
@@ -160,3 +162,33 @@ async def test_a_service_that_refuses_our_account_is_no_fault_of_the_caller(
     assert (caught.value.status, caught.value.code) == (502, "FailedAuthentication")
     assert b"UsernameToken" in service.requests[0]
     assert b">pw<" not in service.requests[0]
+
+
+async def test_a_service_that_wants_a_signature_and_an_account_gets_both(tmp_path: Path) -> None:
+    pytest.importorskip("xmlsec")
+    (tmp_path / "a.wsdl").write_bytes(wsdl())
+    (tmp_path / "password").write_text("pw")
+    (tmp_path / "password").chmod(0o600)
+    pair = key_pair(tmp_path, "signer", elliptic=False)
+    certificate = pair.certificate.read_text()
+    service = Service()
+    async with listening(service) as address:
+        settings = SoapAdapterSettings(
+            kind="soap",
+            title="Echo",
+            wsdl=DescriptionSettings(file=tmp_path / "a.wsdl"),
+            endpoint=EndpointSettings(address=address),
+            security=SecuritySettings(
+                username=UsernameSettings(name="me", password_file=tmp_path / "password"),
+                signature=SignatureSettings(certificate=pair.certificate, key=pair.key),
+            ),
+        )
+        source = await open_soap(settings)
+        try:
+            values = {"text": "õ <&> \n end"}
+            assert await source.run(source.operations[0], values, Caller()) == {"text": "hi"}
+        finally:
+            await source.close()
+    (received,) = service.requests
+    assert signed_parts(received, certificate) == ["Body", "Timestamp"]
+    assert text(parse_xml(received), ".//wsse:Password") == "pw"

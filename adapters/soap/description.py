@@ -46,6 +46,7 @@ from trust.xmlbytes import parse_xml
 MAX_DOCUMENTS = 200
 MAX_TOTAL = 32 * 1024 * 1024  # bytes of all documents together
 MAX_PARTS = 4000  # elements and attributes of one message, recursion unrolled
+MAX_REPEATED = 2000  # groups inside one group, written out
 MAX_SUMMARY = 500
 _UNROLLED = (3, 2, 1)  # how often a type may contain itself; fewer when that gets too large
 _XS = "http://www.w3.org/2001/XMLSchema"
@@ -144,6 +145,7 @@ class _Loader:
             raise DescriptionError(error.text) from error
         self._supply(root, url)
         self.trees.append(root)
+        _check_groups(self.trees)
         return etree.tostring(root, encoding="utf-8")
 
     def _supply(self, root: etree._Element, url: str) -> None:
@@ -171,6 +173,37 @@ def _lacks_xml_import(schema: etree._Element) -> bool:
     )
     imported = (node.get("namespace") for node in schema.iterfind(f"{{{_XS}}}import"))
     return used and XML_NAMESPACE not in imported
+
+
+def _check_groups(trees: list[etree._Element]) -> None:
+    """Refuse groups that contain each other so often that zeep would never be done."""
+    for kind in ("group", "attributeGroup"):
+        tag = f"{{{_XS}}}{kind}"
+        inside = {
+            node.get("name", ""): [_unprefixed(one.get("ref")) for one in node.iter(tag)][1:]
+            for tree in trees
+            for node in tree.iter(tag)
+            if node.get("name")
+        }
+        sizes: dict[str, int] = {}
+        try:
+            largest = max((_size(name, inside, sizes) for name in inside), default=0)
+        except RecursionError:
+            raise DescriptionError("the groups in it are nested too deeply") from None
+        if largest > MAX_REPEATED:
+            raise DescriptionError(f"groups in it are repeated more than {MAX_REPEATED} times")
+
+
+def _size(name: str, inside: Mapping[str, list[str]], sizes: dict[str, int]) -> int:
+    """How many groups one stands for; one that contains itself counts once."""
+    if name not in sizes:
+        sizes[name] = 1
+        sizes[name] += sum(_size(one, inside, sizes) for one in inside.get(name, ()))
+    return sizes[name]
+
+
+def _unprefixed(name: str | None) -> str:
+    return (name or "").rpartition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)

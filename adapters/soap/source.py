@@ -147,10 +147,9 @@ class SoapSource:
         return await self._caller.problem()
 
     async def check(self) -> Sequence[str]:
-        """What of the WSDL is not offered; nothing is called, for calls may have effects."""
-        found = [f"operation '{name}' is not offered: {why}" for name, why in self._offered.refused]
+        """Whether the service can be reached; nothing is called, for calls may have effects."""
         problem = await self.problem()
-        return found if problem is None else [*found, problem]
+        return [] if problem is None else [problem]
 
     async def close(self) -> None:
         await self._caller.close()
