@@ -151,6 +151,7 @@ async def open_postgres(dsn: str, connections: int, longest: timedelta) -> Postg
             min_size=0,  # more and asyncpg tells of each attempt to restore them, with a traceback
             max_size=connections,
             init=_read_json,
+            reset=_nothing_to_reset,
             server_settings={
                 "application_name": "sacbe-adapter",
                 "default_transaction_read_only": "on",
@@ -170,6 +171,10 @@ async def _read_json(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         await connection.set_type_codec(
             name, schema="pg_catalog", encoder=str, decoder=msgspec.json.decode
         )
+
+
+async def _nothing_to_reset(connection: object) -> None:
+    """One statement at a time, in a transaction of its own, leaves nothing behind."""
 
 
 def _column(attribute: asyncpg.Attribute) -> Column:
