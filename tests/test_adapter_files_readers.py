@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from adapters.files.cells import column_of
 from adapters.files.jsonrows import json_array
 from adapters.files.rows import RawRow, UnreadableFile
 from adapters.files.settings import CsvForm, Format, JsonForm, Table, TableField, XmlForm
+from adapters.files.xmlrows import xml_rows
 from adapters.shapes import ValueType
 from tests.file_tables import (
     GOOD,
@@ -418,3 +420,42 @@ def test_lines_of_long_xml_files_are_right(tmp_path: Path) -> None:
     write(tmp_path, "a.xml", f"<r>\n{rows}<row><no>1</no></row>\n</r>")
     (problem,) = problems_in(chosen)
     assert problem.startswith("a.xml:120002: found nothing")
+
+
+class _Repeated(BytesIO):
+    """A long file that is nowhere: a beginning, the same rows again and again, an end."""
+
+    def __init__(self, begin: bytes, row: bytes, times: int, end: bytes) -> None:
+        super().__init__()
+        self._row = row * 100
+        self._left = times // 100
+        self._held = begin
+        self._end = end
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        wanted = size if size is not None and size >= 0 else 1 << 16
+        while len(self._held) < wanted and self._left:
+            self._held += self._row
+            self._left -= 1
+        if not self._left:
+            self._held, self._end = self._held + self._end, b""
+        piece, self._held = self._held[:wanted], self._held[wanted:]
+        return piece
+
+
+@pytest.mark.parametrize(
+    ("format_", "file"),
+    [
+        (Format.JSON, _Repeated(b'[{"id": "0"}', b',\n{"id": "1", "x": "' + b"y" * 200 + b'"}',
+                                150_000, b"]")),
+        (Format.XML, _Repeated(b"<r>", b"<other>" + b"y" * 100 + b"</other><row><id>1</id>"
+                               b"<x>" + b"y" * 100 + b"</x></row><!-- more -->", 100_000, b"</r>")),
+    ],
+)  # fmt: skip
+def test_memory_is_that_of_a_row_however_long_the_file_is(format_: Format, file: BytesIO) -> None:
+    read = {Format.JSON: json_array, Format.XML: xml_rows}[format_]
+    rows = read(file, table_of(format_, ID), 10_000)
+    next(rows)
+    before = psutil.Process().memory_info().rss
+    assert sum(1 for _ in rows) >= 99_000
+    assert psutil.Process().memory_info().rss - before < 8_000_000
