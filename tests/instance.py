@@ -47,6 +47,7 @@ from tests.pki import Identity, Pki
 from trust.configuration.confdirectory import Directory, DirectoryEntry, build_directory
 from trust.configuration.confpublish import (
     build_anchor,
+    build_monitoring,
     build_private_parameters,
     build_shared_parameters,
 )
@@ -145,6 +146,7 @@ class Instance:
     name: str = NAME
     members: list[NodeUnderTest] = field(default_factory=list)
     groups: dict[str, frozenset[ClientId]] = field(default_factory=dict)
+    monitoring_client: ClientId | None = None
     files: dict[str, bytes] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _generation: int = 0
@@ -302,6 +304,9 @@ class Instance:
                 "private-params.xml", build_private_parameters(self._private()),
             ),
         }  # fmt: skip
+        if self.monitoring_client is not None:
+            raw = build_monitoring(self.monitoring_client)
+            parts["MONITORING"] = ("monitoring-params.xml", raw)
         entries = tuple(
             DirectoryEntry(name, self.name, f"{place}/{file}", digest(SHA512_URI, raw))
             for name, (file, raw) in parts.items()

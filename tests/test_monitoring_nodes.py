@@ -30,6 +30,7 @@ from trust.ids import ClientId, ServerId, ServiceId
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OWNER = PROVIDER.member
+CENTRAL = ClientId(CONSUMER.instance, "MUN", "2001", "monitoring")
 FOREVER = (0, 4_000_000_000)
 OPERATIONAL, HEALTH = "getSecurityServerOperationalData", "getSecurityServerHealthData"
 METRICS = "getSecurityServerMetrics"
@@ -117,6 +118,7 @@ async def pair(
     async with AsyncExitStack() as stack:
         folder = tmp_path_factory.mktemp("monitoring")
         instance = await stack.enter_async_context(Instance(folder, postgres_server))
+        instance.monitoring_client = CENTRAL
         system = await stack.enter_async_context(System().listening())
         offered = HostedClient(
             PROVIDER,
@@ -129,7 +131,9 @@ async def pair(
         )
         owner = HostedClient(OWNER, connection=ConnectionType.HTTP)
         civil = await instance.add("CIVIL", PROVIDER, hosted=[offered, owner])
-        muni = await instance.add("MUNI", CONSUMER)
+        hosted = [HostedClient(one, connection=ConnectionType.HTTP) for one in (CONSUMER, CENTRAL)]
+        muni = await instance.add("MUNI", CONSUMER, hosted=hosted)
+        muni.entry = replace(muni.entry, clients=(CONSUMER, CENTRAL))
         for node in (civil, muni):
             settings = MonitoringSettings(available_after=timedelta(0))
             node.settings = replace(node.settings, monitoring=settings)
@@ -309,6 +313,18 @@ async def test_the_owner_sees_everything_through_its_own_server(pair: Pair) -> N
     own = await told(pair.civil, OWNER, *fields)
     assert "for the owner" not in {record.get("messageId") for record in own}
     assert all("securityServerInternalIp" not in record for record in own)
+
+
+async def test_the_central_client_of_the_trust_list_sees_everything(pair: Pair) -> None:
+    await pair.rest("for the centre")
+    await records_of(pair.civil, "for the centre")
+    await settled(pair.civil)
+    fields = ("messageId", "securityServerInternalIp")
+    everything = await told(pair.muni, CENTRAL, *fields)
+    assert "for the centre" in {record.get("messageId") for record in everything}
+    assert all("securityServerInternalIp" in record for record in everything)
+    body = f'<m:{METRICS} xmlns:m="http://x-road.eu/xsd/monitoring"/>'
+    assert b"systemMetrics" in (await soap(pair.muni, collector(body, METRICS, CENTRAL))).body
 
 
 async def test_queries_are_exchanges_that_are_recorded_themselves(pair: Pair) -> None:
