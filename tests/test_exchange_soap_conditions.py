@@ -3,6 +3,7 @@
 Source: messages.md 1 and 7; errors.md 5 and 7; transport.md 2.1.
 """
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from node.log.records import MessageRecord
 from scripts.postgres import PostgresServer
 from tests.drafts import Part, text_of
 from tests.instance import CONSUMER
-from tests.raw_http import RawMessage
+from tests.raw_http import RawMessage, build_head, connected, read_message
 from tests.scene import answering, records, unexpected
 from tests.soap_messages import Envelope, answer_to
 from tests.soap_stage import TEXT, Stage, packed, proven, soap_stage, without_hash
@@ -214,3 +215,51 @@ async def test_a_system_must_connect_as_its_client_says(
     expected = f"Client ({CONSUMER}) {text}"
     assert told(answer) == ("server.clientproxy.ssl_authentication_failed", expected)
     assert stage.system.connections == 0
+
+
+# --- systems that go away or stand still ----------------------------------------------------------
+
+
+def half_a_package(request: Envelope) -> bytes:
+    whole = packed("b", [Part(TEXT, request.raw), Part("a/b", bytes(200_000))])
+    length = ("Content-Length", str(len(whole)))
+    headers = [("Host", "x"), ("Content-Type", PACKAGE), length]
+    return build_head("POST / HTTP/1.1", headers) + whole[: len(whole) // 2]
+
+
+async def test_a_system_that_goes_away_among_attachments_leaves_nothing(stage: Stage) -> None:
+    request = new()
+    port = stage.consumer.running.ports["systems http"].number
+    async with connected("127.0.0.1", port) as (_, writer):
+        writer.write(half_a_package(request))
+        await writer.drain()
+        await until_running(stage, 1)
+    await until_running(stage, 0)
+    for node in (stage.consumer, stage.provider):
+        assert await records(node, message_id=request.message_id) == ()
+    assert stage.system.connections == 0
+
+
+async def test_a_system_that_stands_still_among_attachments_is_told_so(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = stage.consumer.running.systems_port.consumer
+    monkeypatch.setattr(consumer, "patience", timedelta(seconds=0.5))
+    request = new()
+    port = stage.consumer.running.ports["systems http"].number
+    async with asyncio.timeout(20), connected("127.0.0.1", port) as (reader, writer):
+        writer.write(half_a_package(request))
+        answer = await read_message(reader, answer_to="POST")
+    assert answer is not None
+    assert told(answer) == ("client.io_error", "Read timed out")
+    await until_running(stage, 0)
+    assert await records(stage.provider, message_id=request.message_id) == ()
+
+
+async def until_running(stage: Stage, count: int) -> None:
+    """Wait until both nodes have so many exchanges under way."""
+    async with asyncio.timeout(20):
+        for node, role in ((stage.consumer, "consumer"), (stage.provider, "provider")):
+            read = node.running.metrics.registry.get_sample_value
+            while (read("sacbe_exchanges_running", {"role": role}) or 0) != count:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
