@@ -260,6 +260,16 @@ _WIDE = envelope("<a>" + "<b/>" * 12_000 + "</a>")
         Service(echoed(), status=500),
         Service(echoed(), status=302),
         Service(envelope("")),
+        Service(envelope('<a xmlns="urn:t"/><b xmlns="urn:t"/>')),
+        Service(
+            envelope(
+                '<echoResponse xmlns="urn:t" i:nil="true" '
+                'xmlns:i="http://www.w3.org/2001/XMLSchema-instance"/>'
+            )
+        ),
+        Service(b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"/>'),
+        Service(b"<Envelope/>"),
+        Service(b"--b--", "multipart/related; boundary=b"),
         Service(envelope('<other xmlns="urn:t"/>')),
         Service(envelope('<echoResponse xmlns="urn:t"/>')),
         Service(envelope('<echoResponse xmlns="urn:t"><text/><more/></echoResponse>')),
@@ -431,6 +441,36 @@ async def test_other_attachments_are_refused_or_told(opened: Opened) -> None:
         )
 
 
+async def test_an_operation_without_an_answer_may_be_answered_by_nothing(opened: Opened) -> None:
+    one_way = wsdl().replace(b'<output message="t:echoResponse"/>', b"")
+    one_way = one_way.replace(b'<output><s:body use="literal"/></output>', b"")
+    for status in (200, 202, 204):
+        async with opened(Service(b"", "", status), data=one_way) as rest:
+            assert await rest.call("/echo?text=a") == (200, {})
+    async with opened(Service(envelope("")), data=one_way) as rest:
+        assert await rest.call("/echo?text=a") == (200, {})
+    async with opened(Service(), data=one_way) as rest:
+        assert (await rest.call("/echo?text=a"))[0] == 502
+
+
+async def test_single_values_have_a_field_of_their_own(opened: Opened) -> None:
+    schema = (
+        '<xs:element name="echo" type="xs:int"/><xs:element name="echoResponse" type="xs:date"/>'
+    )
+    answer = envelope('<echoResponse xmlns="urn:t">2026-11-21</echoResponse>')
+    service = Service(answer)
+    async with (
+        opened(service, data=wsdl(schema)) as rest,
+        rest.client.get(rest.url + "/echo?value=5") as response,
+    ):
+        assert await response.json() == "2026-11-21"
+    assert b">5</ns0:echo>" in service.requests[0]
+    calling = replace(QUICK, attachments=True)
+    async with opened(service, data=wsdl(schema), calling=calling) as rest:
+        found = {"value": "2026-11-21", "attachments": []}
+        assert await rest.call("/echo?value=5") == (200, found)
+
+
 # TLS.
 
 
@@ -455,6 +495,26 @@ async def test_a_pinned_certificate_is_the_only_one_that_counts(
     ):
         async with opened(Service(), tls=tls, calling=replace(QUICK, tls=shown)) as rest:
             assert (await rest.call("/echo?text=a"))[0] == status
+
+
+@pytest.mark.parametrize("setting", ["pinned", "authorities", "certificate"])
+async def test_files_that_hold_no_certificate_end_the_start(
+    opened: Opened, setting: str, tmp_path: Path
+) -> None:
+    pair = key_pair(tmp_path, "client")
+    broken = tmp_path / "broken.crt"
+    broken.write_text("none")
+    ours = ServiceTlsSettings(certificate=pair.certificate, key=pair.key)
+    unfit = {
+        "pinned": replace(ours, pinned=(broken,)),
+        "authorities": replace(ours, authorities=(broken,)),
+        "certificate": replace(ours, certificate=broken),
+    }
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(pair.certificate, pair.key)
+    with pytest.raises(ConfigurationError, match=r"broken\.crt: found an unfit file"):
+        async with opened(Service(), tls=server, calling=replace(QUICK, tls=unfit[setting])):
+            pass
 
 
 async def test_a_key_that_everybody_can_read_ends_the_start(opened: Opened, tmp_path: Path) -> None:

@@ -395,6 +395,64 @@ def test_a_repeated_choice_is_a_list_of_records() -> None:
     assert read_content(parse_xml(written(content, value)), content) == value
 
 
+def test_of_a_choice_one_branch_is_read() -> None:
+    content = Complex(
+        sequence(choice(element("a"), sequence(element("b"), element("c"))), element("d", least=0))
+    )
+    assert read(content, "<a/>") == {"a": ""}
+    assert read(content, "<b/><c/><d/>") == {"b": "", "c": "", "d": ""}
+    with pytest.raises(MalformedMessage, match="none of the elements of which it must have one"):
+        read(content, "<d/>")
+    with pytest.raises(MalformedMessage, match="lacks 'c'"):
+        read(content, "<b/>")
+
+
+def test_a_choice_may_have_a_branch_for_everything_else() -> None:
+    content = Complex(choice(element("a"), Wildcard("others", 0, 1)))
+    assert read(content, "<a>1</a>") == {"a": "1"}
+    assert read(content, "<x>1</x>") == {"others": ["1"]}
+    assert read(content, "") == {}
+
+
+def test_a_group_that_must_repeat_must_be_there_often_enough() -> None:
+    content = Complex(sequence(element("a"), least=2, most=3, field="items"))
+    assert read(content, "<a/><a/>") == {"items": [{"a": ""}, {"a": ""}]}
+    with pytest.raises(MalformedMessage, match="too few"):
+        read(content, "<a/>")
+    with pytest.raises(MalformedMessage, match="holds 'a', which is not declared there"):
+        read(content, "<a/>" * 4)
+    for items, words in (
+        ([{"a": "1"}], "fewer than 2"),
+        (["x", "y"], "items.0' must be an object"),
+    ):
+        with pytest.raises(BadParameter, match=words):
+            written(content, {"items": items})
+
+
+def test_texts_with_attributes_are_written_and_read() -> None:
+    attributes = (Attribute("kind", "kind", Simple("int"), required=True),)
+    content = Complex(element("x", Complex(None, attributes, Simple("decimal"))))
+    value = {"x": {"kind": 5, "value": Decimal("1.50")}}
+    assert read_content(parse_xml(written(content, value)), content) == value
+    with pytest.raises(BadParameter, match=r"'x\.value' is missing"):
+        written(content, {"x": {"kind": 5}})
+    with pytest.raises(BadParameter, match="'x' must be an object"):
+        written(content, {"x": "1.50"})
+    for xml, words in (
+        ("<x>1</x>", "has no attribute 'kind'"),
+        ('<x kind="a">1</x>', "no whole number"),
+        ('<x kind="1" xsi:nil="true">1</x>', "is nil"),
+    ):
+        with pytest.raises(MalformedMessage, match=words):
+            read(content, xml)
+
+
+def test_a_nil_with_something_in_it_is_an_error() -> None:
+    content = Complex(element("a", nillable=True))
+    with pytest.raises(MalformedMessage, match="is nil and yet not empty"):
+        read(content, '<a xsi:nil="true">1</a>')
+
+
 def test_attributes_of_any_name_are_told() -> None:
     content = Complex(None, (), Simple(), other_attributes="more")
     assert read(Complex(element("x", content)), '<x a="1">t</x>') == {
