@@ -62,6 +62,7 @@ class MessageLog:
         pool: the node's database; the writer keeps one of its connections.
         evidence_life: how long a signed message counts as fresh at the moment, from the global
             configuration; replay keys are kept at least as long.
+        on_stored: called whenever records have become durable.
     """
 
     def __init__(
@@ -71,11 +72,13 @@ class MessageLog:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         evidence_life: Callable[[], timedelta] = timedelta,
+        on_stored: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings or MessageLogSettings()
         self._pool = pool
         self._clock = clock
         self._evidence_life = evidence_life
+        self._on_stored = on_stored
         self._bodies = Bodies(self.settings)
         self._search = RecordSearch(pool)
         self._writer = GroupWriter(pool)
@@ -223,6 +226,7 @@ class MessageLog:
                 self._answer(entry, LoggingFailed(f"Internal error {type(error).__name__}"))
         else:
             self._probe_due = False
+            self._on_stored()
             for entry in group:
                 if entry.row.number in replays:
                     await self._fail(entry, ReplayDetected())

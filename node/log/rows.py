@@ -9,7 +9,9 @@ import asyncpg
 
 from node.log.bodies import KeptBody
 from node.log.records import BodyPlace, MessageRecord, Side, StoredBody, StoredRecord
+from trust.digests import sha512
 from trust.errors import LoggingFailed
+from trust.evidence.evidence_leaf import leaf_data, leaf_hash
 from trust.ids import ClientId, ServiceId
 
 COLUMNS = (
@@ -21,6 +23,7 @@ COLUMNS = (
 ATTACHMENT_COLUMNS = (
     "number", "time", "position", "body_digest", "body_size", "body", "body_file",
 )  # fmt: skip
+QUEUE_COLUMNS = ("number", "time", "leaf_hash", "signature_digest")
 
 
 def _to_read(columns: Sequence[str]) -> str:
@@ -42,10 +45,12 @@ class Row:
         time: in UTC.
         values: of COLUMNS without the number.
         further: of ATTACHMENT_COLUMNS without number and time, for each but the first attachment.
+        leaf: of QUEUE_COLUMNS without number and time.
     """
 
     time: datetime
     values: tuple[object, ...] = field(repr=False)
+    leaf: tuple[bytes, bytes] = field(repr=False)
     further: tuple[tuple[object, ...], ...] = field(default=(), repr=False)
     key: bytes | None = field(default=None, repr=False)
     number: int = 0  # 0: none yet
@@ -82,7 +87,20 @@ def build_row(record: MessageRecord, kept: Sequence[KeptBody]) -> Row:
         len(kept) - 1 if len(kept) > 1 else None,
     )
     further = tuple((place, *_body_values(body)) for place, body in enumerate(kept[1:], 2))
-    return Row(time, values, further, record.replay_key)
+    return Row(time, values, _leaf_of(record, kept), further, record.replay_key)
+
+
+def _leaf_of(record: MessageRecord, kept: Sequence[KeptBody]) -> tuple[bytes, bytes]:
+    """The hash of the record's leaf, and the digest of its signature file."""
+    signature_digest = sha512(record.signature)
+    data = leaf_data(
+        sha512(record.message),
+        signature_digest,
+        None if record.hash_chain_result is None else sha512(record.hash_chain_result),
+        None if record.hash_chain is None else sha512(record.hash_chain),
+        [body.digest for body in kept],
+    )
+    return leaf_hash(data), signature_digest
 
 
 def _body_values(body: KeptBody) -> tuple[object, ...]:

@@ -13,7 +13,7 @@ from datetime import date
 
 import asyncpg
 
-from node.log.rows import ATTACHMENT_COLUMNS, COLUMNS, Row
+from node.log.rows import ATTACHMENT_COLUMNS, COLUMNS, QUEUE_COLUMNS, Row
 from trust.database import (
     CONNECTION_ERRORS,
     DATABASE_ERRORS,
@@ -189,9 +189,6 @@ class GroupWriter:
         self, connection: PooledConnection, rows: Sequence[Row], *, in_doubt: bool
     ) -> frozenset[int]:
         keyed = [row for row in rows if row.key is not None]
-        if not keyed and not any(row.further for row in rows):  # one COPY is its own transaction
-            await self._copy(connection, rows)
-            return frozenset()
         async with connection.transaction():
             replayed = await self._claim_keys(connection, keyed) if keyed else frozenset()
             if replayed and in_doubt:
@@ -200,12 +197,19 @@ class GroupWriter:
         return replayed
 
     async def _copy(self, connection: PooledConnection, rows: Sequence[Row]) -> None:
-        if rows:
-            await connection.copy_records_to_table(
-                "message_record",
-                columns=COLUMNS,
-                records=[(row.number, *row.values) for row in rows],
-            )
+        """The records first: their unique index is what settles an attempt that is in doubt."""
+        if not rows:
+            return
+        await connection.copy_records_to_table(
+            "message_record",
+            columns=COLUMNS,
+            records=[(row.number, *row.values) for row in rows],
+        )
+        await connection.copy_records_to_table(
+            "evidence_queue",
+            columns=QUEUE_COLUMNS,
+            records=[(row.number, row.time, *row.leaf) for row in rows],
+        )
         if further := [(row.number, row.time, *body) for row in rows for body in row.further]:
             await connection.copy_records_to_table(
                 "message_attachment", columns=ATTACHMENT_COLUMNS, records=further
