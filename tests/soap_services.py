@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    load_pem_private_key,
 )
 
 from adapters.operations import Source
@@ -144,8 +145,10 @@ class KeyPair:
     key: Path
 
 
-def key_pair(folder: Path, name: str, *, elliptic: bool = True) -> KeyPair:
-    """A key and its self-signed certificate for 127.0.0.1, as files."""
+def key_pair(
+    folder: Path, name: str, *, elliptic: bool = True, issuer: KeyPair | None = None
+) -> KeyPair:
+    """A key and its certificate, as files; self-signed and good for signing others by default."""
     key = (
         ec.generate_private_key(ec.SECP256R1())
         if elliptic
@@ -153,16 +156,23 @@ def key_pair(folder: Path, name: str, *, elliptic: bool = True) -> KeyPair:
     )
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
+    issuer_name, signer = subject, key
+    if issuer is not None:
+        issuer_name = x509.load_pem_x509_certificate(issuer.certificate.read_bytes()).subject
+        loaded = load_pem_private_key(issuer.key.read_bytes(), None)
+        assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+        signer = loaded
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
+        .issuer_name(issuer_name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .sign(signer, hashes.SHA256())
     )
     pair = KeyPair(folder / f"{name}.crt", folder / f"{name}.key")
     pair.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))

@@ -497,6 +497,21 @@ async def test_a_pinned_certificate_is_the_only_one_that_counts(
             assert (await rest.call("/echo?text=a"))[0] == status
 
 
+async def test_a_pinned_certificate_does_not_vouch_for_others(
+    opened: Opened, tmp_path: Path
+) -> None:
+    authority = key_pair(tmp_path, "authority")
+    issued = key_pair(tmp_path, "issued", issuer=authority)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(issued.certificate, issued.key)
+    service = Service()
+    for pinned, status in ((authority, 503), (issued, 200)):
+        shown = ServiceTlsSettings(pinned=(pinned.certificate,))
+        async with opened(service, tls=tls, calling=replace(QUICK, tls=shown)) as rest:
+            assert (await rest.call("/echo?text=a"))[0] == status
+    assert len(service.requests) == 1
+
+
 @pytest.mark.parametrize("setting", ["pinned", "authorities", "certificate"])
 async def test_files_that_hold_no_certificate_end_the_start(
     opened: Opened, setting: str, tmp_path: Path

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from yarl import URL
 
 from adapters.operations import SourceTimeout, SourceUnavailable
@@ -113,10 +115,7 @@ def _kind(error: BaseException) -> str:
 
 def _tls_context(tls: ServiceTlsSettings) -> ssl.SSLContext:
     if tls.pinned:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        _trust(context, tls.pinned)
+        context = _pinning_context(frozenset(der for path in tls.pinned for der in _ders(path)))
     elif tls.authorities:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         _trust(context, tls.authorities)
@@ -130,6 +129,30 @@ def _tls_context(tls: ServiceTlsSettings) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise _unfit(tls.certificate, "a certificate and an unencrypted key") from error
     return context
+
+
+def _pinning_context(pinned: frozenset[bytes]) -> ssl.SSLContext:
+    """A context that believes these certificates alone; judged before anything is sent."""
+
+    class Pinned(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            if self.getpeercert(binary_form=True) not in pinned:
+                raise ssl.SSLCertVerificationError("another certificate than the pinned ones")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.sslobject_class = Pinned
+    return context
+
+
+def _ders(path: Path) -> list[bytes]:
+    try:
+        found = x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _unfit(path, "certificates, PEM") from error
+    return [certificate.public_bytes(Encoding.DER) for certificate in found]
 
 
 def _no_password() -> bytes:
