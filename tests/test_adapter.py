@@ -5,6 +5,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from adapters.operations import Caller, Source
 from adapters.parameters import Parameter
 from adapters.settings import LimitSettings
-from adapters.shapes import ValueType
+from adapters.shapes import Record, Scalar, ValueType
 from adapters.shell import build_app
 from adapters.sql.kind import open_sql
 from adapters.sql.mariadb import literal, rights_beyond_reading
@@ -374,7 +375,7 @@ async def test_an_account_that_may_write_is_refused_unless_it_is_allowed(
     with pytest.raises(StorageError, match="give it SELECT only, or set allow_privileged"):
         await open_sql(settings(powerful, tmp_path, query))
     allowed = settings(powerful, tmp_path, query, allow_privileged=True)
-    async with serving(allowed) as (client, source):
+    async with serving(allowed) as (client, _):
         assert (await client.get("/one")).status == 200
     assert "it needs SELECT and nothing more" in caplog.text
 
@@ -442,6 +443,43 @@ async def postgres(postgres_server: PostgresServer, database_dsn: str) -> str:
 
 
 @pytest.mark.parametrize(
+    ("grant", "found"),
+    [
+        ("GRANT INSERT ON person TO {role}", "may write to public.person"),
+        ("GRANT UPDATE (name) ON person TO {role}", "may write to public.person"),
+        ("GRANT DELETE ON person TO PUBLIC", "may write to public.person"),
+        ("GRANT TRUNCATE ON person TO {other}; GRANT {other} TO {role}",
+         "may write to public.person"),
+        ("ALTER ROLE {role} NOINHERIT; GRANT INSERT ON person TO {other}; GRANT {other} TO {role}",
+         "may write to public.person"),
+        ("GRANT pg_write_server_files TO {role}", "is a member of pg_write_server_files"),
+        ("ALTER ROLE {role} CREATEROLE", "may create roles"),
+    ],
+)  # fmt: skip
+async def test_every_way_to_write_is_found_in_postgresql(
+    postgres_server: PostgresServer, database_dsn: str, tmp_path: Path, grant: str, found: str
+) -> None:
+    address = await postgres_register(postgres_server, database_dsn)
+    role, database = f"reader_{_name_of(database_dsn)}", _name_of(database_dsn)
+    root = await asyncpg.connect(
+        postgres_server.superuser_dsn.replace("/postgres?", f"/{database}?")
+    )
+    await root.execute(f"CREATE ROLE other_{role}")
+    try:
+        await root.execute(grant.format(role=role, other=f"other_{role}"))
+        with pytest.raises(StorageError, match=f"the account {found}: give it SELECT only"):
+            await open_sql(settings(address, tmp_path, PERSON))
+    finally:
+        await root.execute(f"DROP OWNED BY other_{role}; DROP ROLE other_{role}")
+        await root.execute(f"ALTER ROLE {role} NOCREATEROLE")
+        await root.close()
+
+
+def _name_of(dsn: str) -> str:
+    return dsn.partition("?")[0].rpartition("/")[2]
+
+
+@pytest.mark.parametrize(
     ("values", "parameter"),
     [
         ({"small": "2", "factor": "3000000000", "word": "x"}, "factor"),
@@ -490,6 +528,43 @@ async def test_every_type_of_postgresql_is_answered(postgres: str, tmp_path: Pat
             "m": "2020-01-02T03:04:05Z", "u": "00000000-0000-0000-0000-000000000001",
             "y": "AP8=", "j": {"a": [1]}, "l": [1, 2], "a": "10.0.0.1",
         }  # fmt: skip
+
+
+async def test_every_type_of_mariadb_is_answered(maria: MariaServer, tmp_path: Path) -> None:
+    await wait_for(maria)
+    address = await maria_register(maria, "with_types")
+    await maria.execute(
+        "CREATE TABLE t (i bigint, f double, n decimal(6, 2), t text, c char(3), b blob, d date,"
+        " m datetime(3), v varbinary(9), e enum('x', 'y'), j json, y year)",
+        "INSERT INTO t VALUES (1, 1.5, 1.50, 'long', 'abc', x'00ff', '2020-01-02',"
+        " '2020-01-02 03:04:05.5', x'01', 'x', '{\"a\": [1]}', 2020)",
+        database="with_types",
+    )
+    query = Query(name="types", path="/types", single=True, sql="SELECT * FROM t")
+    async with serving(settings(address, tmp_path, query)) as (client, source):
+        assert await (await client.get("/types")).json() == {
+            "i": 1, "f": 1.5, "n": "1.50", "t": "long", "c": "abc", "b": "AP8=",
+            "d": "2020-01-02", "m": "2020-01-02T03:04:05.500000", "v": "AQ==", "e": "x",
+            "j": '{"a": [1]}', "y": 2020,
+        }  # fmt: skip
+        (operation,) = source.operations
+        assert isinstance(operation.answer, Record)
+        shapes = {field.name: field.shape for field in operation.answer.fields}
+        assert shapes["t"] == shapes["c"] == shapes["j"] == Scalar(ValueType.TEXT, nullable=True)
+        assert shapes["b"] == shapes["v"] == Scalar(ValueType.BINARY, nullable=True)
+
+
+async def test_paging_needs_a_known_type(tmp_path: Path) -> None:
+    address = sqlite_register(tmp_path / "register.db")
+    query = Query(name="q", path="/q", sql="SELECT length(id) AS n, id FROM person",
+                  paging=Paging.KEYSET, page_by=("n", "id"))  # fmt: skip
+    with pytest.raises(StorageError, match="'n' to page by has no known type"):
+        await open_sql(settings(address, tmp_path, query))
+    columns = (ColumnSettings(name="n", type=ValueType.INTEGER),)
+    async with serving(settings(address, tmp_path, replace(query, columns=columns))) as (client, _):
+        first = await (await client.get("/q?size=3")).json()
+        onwards = await client.get("/q", params={"after": first["next"]})
+        assert [row["id"] for row in (await onwards.json())["items"]] == ["4"]
 
 
 async def test_an_error_of_the_database_is_logged_without_the_values_of_callers(

@@ -85,6 +85,10 @@ def answer_problems(query: Query, columns: Sequence[Column]) -> list[str]:
     problems = [f"there is no column '{name}'" for name in declared if name not in names]
     problems += [f"there is no column '{name}' to page by"
                  for name in query.page_by if name not in names]  # fmt: skip
+    typed = {column.name for column in columns if isinstance(column.shape, Scalar)}
+    typed |= {column.name for column in query.columns if column.type is not None}
+    problems += [f"column '{name}' to page by has no known type: declare it in columns"
+                 for name in query.page_by if name in names and name not in typed]  # fmt: skip
     problems += [f"the answer has '{name}' twice"
                  for name in sorted(set(outside)) if outside.count(name) > 1]  # fmt: skip
     return [f"query '{query.name}': {problem}" for problem in problems]

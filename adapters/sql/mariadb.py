@@ -28,6 +28,8 @@ _HARMLESS = {"USAGE", "SELECT", "SHOW VIEW", "SHOW DATABASES"}
 _GRANT = re.compile(r"GRANT (?P<what>.+?) ON (?P<where>.+?) TO ", re.DOTALL)
 _ROLE = re.compile(r"GRANT (?P<role>(?:`[^`]+`|'[^']+'|[\w]+)(?:@\S+)?(?:, ?\S+)*) TO ")
 _MOMENT = re.compile(r"[0-9:. -]+")
+_BYTES = 63  # the character set that stands for none
+_LONG = {FIELD_TYPE.TINY_BLOB, FIELD_TYPE.MEDIUM_BLOB, FIELD_TYPE.LONG_BLOB, FIELD_TYPE.BLOB}
 _TYPES = {
     FIELD_TYPE.TINY: ValueType.INTEGER,
     FIELD_TYPE.SHORT: ValueType.INTEGER,
@@ -149,8 +151,9 @@ class MariaDatabase(AlchemyDatabase):
     async def _columns(self, connection: AsyncConnection, sql: str) -> tuple[Column, ...]:
         text = f"SELECT * FROM (\n{sql}\n) AS answer LIMIT 0"  # noqa: S608 - the operator's SQL
         found = await connection.exec_driver_sql(self._doubled(text))
-        description: Iterable[Sequence[Any]] = found.cursor.description
-        return tuple(Column(str(one[0]), _shape(one[1])) for one in description)
+        result: Any = found.cursor
+        fields: Iterable[Any] = result._cursor._result.fields  # the description has no charset
+        return tuple(Column(str(one.name), _shape(one.type_code, one.charsetnr)) for one in fields)
 
 
 async def _grants(connection: AsyncConnection, whose: str) -> list[str]:
@@ -178,8 +181,11 @@ def roles_in(grant: str) -> list[str]:
     return [part.strip() for part in match["role"].split(",")] if match else []
 
 
-def _shape(code: int) -> Shape:
+def _shape(code: int, charset: int) -> Shape:
+    """What the server says of a column; texts and bytes differ by their character set alone."""
     kind = _TYPES.get(code)
+    if code in _LONG or (kind is ValueType.TEXT and charset == _BYTES):
+        kind = ValueType.BINARY if charset == _BYTES else ValueType.TEXT
     return Scalar(kind, nullable=True) if kind is not None else AnyValue()
 
 
