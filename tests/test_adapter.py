@@ -640,3 +640,15 @@ async def test_any_other_engine_works_where_its_rights_are_answered_for(tmp_path
     async with serving(settings(address, tmp_path, PERSON, allow_privileged=True)) as (client, _):
         assert (await (await client.get("/persons/1")).json())["birthDate"] == "1990-05-01"
         assert (await client.get("/persons/9")).status == 404
+
+
+async def test_a_mysql_is_reached_by_naming_its_driver(maria: MariaServer, tmp_path: Path) -> None:
+    await wait_for(maria)
+    address = await maria_register(maria, "as_mysql")
+    other = address.replace("mariadb:", "mysql+aiomysql:")
+    chosen = settings(other, tmp_path, PERSON, SEARCH, allow_privileged=True)
+    async with serving(chosen) as (client, _):
+        assert (await (await client.get("/persons/1")).json())["income"] == "10.50"
+        assert (await client.get("/persons/9")).status == 404
+        found = await client.post("/persons/search", json={"name": "Bo"})
+        assert (await found.json())["more"] is True

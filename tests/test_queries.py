@@ -1,6 +1,7 @@
 import contextlib
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from adapters.operations import BadParameter
 from adapters.parameters import Parameter
 from adapters.shapes import Scalar, ValueType
 from adapters.sql.answers import Answer, Column
+from adapters.sql.fitting import fit
 from adapters.sql.paging import LIMIT, SKIP, Pages, read_token, write_token
 from adapters.sql.settings import ColumnSettings, Paging, Query, QueryMethod, query_problems
 from adapters.sql.statements import Grammar, Statement, numbered, read_statement
@@ -221,3 +223,48 @@ def test_an_absent_optional_value_is_null() -> None:
         parameters=(Parameter(name="v", required=False),),
     )
     assert read_values(answer(query).operation, {}) == {"v": None}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (ValueType.TEXT, b"a", "a"),
+        (ValueType.TEXT, date(2020, 1, 2), "2020-01-02"),
+        (ValueType.INTEGER, "12", 12),
+        (ValueType.INTEGER, Decimal("12.0"), 12),
+        (ValueType.INTEGER, True, 1),
+        (ValueType.NUMBER, "1.5", 1.5),
+        (ValueType.DECIMAL, 1.5, Decimal("1.5")),
+        (ValueType.BOOLEAN, 1, True),
+        (ValueType.BOOLEAN, "F", False),
+        (ValueType.DATE, "2020-01-02 00:00:00", date(2020, 1, 2)),
+        (ValueType.DATE, datetime(2020, 1, 2, 3, tzinfo=UTC), date(2020, 1, 2)),
+        (ValueType.DATETIME, "2020-01-02 03:00:00+00:00", datetime(2020, 1, 2, 3, tzinfo=UTC)),
+        (ValueType.UUID, UUID(int=1).bytes, UUID(int=1)),
+        (ValueType.UUID, str(UUID(int=1)), UUID(int=1)),
+        (ValueType.BINARY, "é", "é".encode()),
+        (ValueType.BINARY, memoryview(b"x"), b"x"),
+    ],
+)
+def test_what_a_driver_gives_becomes_what_was_declared(
+    kind: ValueType, value: object, expected: object
+) -> None:
+    assert fit(kind, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (ValueType.TEXT, b"\xff"),
+        (ValueType.INTEGER, "1.5"),
+        (ValueType.INTEGER, "NaN"),
+        (ValueType.INTEGER, "Infinity"),
+        (ValueType.NUMBER, "x"),
+        (ValueType.BOOLEAN, 2),
+        (ValueType.DATE, "soon"),
+        (ValueType.UUID, b"short"),
+    ],
+)
+def test_what_is_not_of_its_type_is_an_error(kind: ValueType, value: object) -> None:
+    with pytest.raises(ValueError, match=r""):
+        fit(kind, value)
