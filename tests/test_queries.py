@@ -266,5 +266,5 @@ def test_what_a_driver_gives_becomes_what_was_declared(
     ],
 )
 def test_what_is_not_of_its_type_is_an_error(kind: ValueType, value: object) -> None:
-    with pytest.raises(ValueError, match=r""):
+    with pytest.raises(ValueError):  # noqa: PT011 - its text is some library's and goes nowhere
         fit(kind, value)
