@@ -80,7 +80,7 @@ async def stage(
 
 
 async def test_with_all_repairs_a_common_client_can_call(stage: Stage) -> None:
-    await stage.declared(Repair, repair_headers=True)
+    await stage.declared(tuple(Repair), repair_headers=True)
     answer = await stage.call()
     assert answer.findtext(".//{*}Count") == "4"
     assert answer.findtext(f".//{{{XROAD}}}issue") == "case 5"

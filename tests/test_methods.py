@@ -125,7 +125,7 @@ URIS = st.sampled_from([XROAD_NAMESPACE, IDENTIFIERS_NAMESPACE, "urn:other"])
 def test_a_list_is_the_same_whatever_prefixes_stand_around_it(
     prefixes: dict[str, str], default: str | None, code: str
 ) -> None:
-    nsmap: dict[str | None, str] = {**prefixes}
+    nsmap: dict[str | None, str] = dict(prefixes.items())
     if default is not None:
         nsmap[None] = default
     wrapper = etree.Element(f"{{{XROAD_NAMESPACE}}}listMethodsResponse", nsmap=nsmap)
