@@ -31,18 +31,21 @@ CREATE TABLE log_stamp (
     tops         bytea,                -- the tree's nodes over each 1024 leaves, one after another
     gen_time     timestamptz NOT NULL, -- as the service says
     tsa          text        NOT NULL, -- the service's certificate in words
-    CHECK ((chain_result IS NULL) = (leaves = 1) AND (chain_result IS NULL) = (tops IS NULL))
+    CHECK ((chain_result IS NULL) = (tops IS NULL) AND (chain_result IS NOT NULL OR leaves = 1))
 );
 
--- One row: how far the log has come. Its lock makes the sequencer one, and the stamper's range sure.
+-- One row: how far the log has come. Its lock makes the sequencer one, and the stamper's range sure;
+-- who stamps is written down so that services are not asked twice.
 CREATE TABLE log_size (
     id            int         PRIMARY KEY CHECK (id = 1),
     leaves        bigint      NOT NULL, -- leaf numbers given out
     stamped       bigint      NOT NULL CHECK (stamped BETWEEN 0 AND leaves), -- leaves below this
     failing_since timestamptz,          -- no time-stamp could be had since then; null: all is well
-    failure       text                  -- why, the last time
+    failure       text,                 -- why, the last time
+    stamper       uuid,                 -- the process that asks for time-stamps at the moment
+    stamper_until timestamptz NOT NULL DEFAULT 'epoch' -- after that somebody else may
 ) WITH (fillfactor = 10);
-INSERT INTO log_size VALUES (1, 0, 0, NULL, NULL);
+INSERT INTO log_size (id, leaves, stamped) VALUES (1, 0, 0);
 
 -- Every leaf with its time-stamp, if there is one.
 CREATE VIEW leaf_stamp AS
