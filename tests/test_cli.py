@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from adapters.sql.settings import SqlSettings
 
+from adapters.sql.settings import SqlSettings
 from config.describe import describe_settings
 from scripts.cli import COMMANDS, main
 from trust.registry.declaration import RegistryDeclaration

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from adapters.sql.settings import SqlSettings, problems_of
 
+from adapters.sql.settings import SqlSettings, problems_of
 from config.settings import load_settings
 from scripts.generate import FILES, ROOT, SettingsFile, generated
 from trust.errors import ConfigurationError
