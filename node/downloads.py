@@ -131,7 +131,7 @@ class Downloads:
             raise _Refused(
                 400, 'Parameter "unique" not applicable without "requestOnly" or "responseOnly".'
             )
-        await write_record_container(self.log, record, target)
+        await write_record_container(self.log, record, target, None)
         target.seek(0, 2)
         return _file(_CONTAINER, f'attachment; filename="{name_of(record)}"')
 

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -20,19 +21,31 @@ from node.log.containers import (
 from node.log.messagelog import MessageLog, RecordQuery
 from node.log.records import Side
 from node.log.settings import Beyond
+from tests.containers import chained
 from tests.message_records import CLIENT, PROVIDER, bodies_of, message_log, quick, sample_record
+from tests.signing import MESSAGE, Signatory
 from trust.errors import StorageError
 from trust.evidence.asic import parse_container
+from trust.evidence.stamped_signature import remove_timestamp
 from trust.ids import ClientId
 from trust.settings import ByteSize
 
 AT = datetime(2026, 3, 1, 12, 30, 10, tzinfo=UTC)
 
 
-async def container_bytes(log: MessageLog, message_id: str) -> bytes:
+@dataclass(frozen=True)
+class AStamp:
+    """A time-stamp as the log has it, in either form."""
+
+    token: bytes
+    chain_result: bytes | None = None
+    chain: bytes | None = None
+
+
+async def container_bytes(log: MessageLog, message_id: str, stamp: AStamp | None = None) -> bytes:
     (record,) = (await log.find(RecordQuery(message_id=message_id))).records
     target = io.BytesIO()
-    await write_record_container(log, record, target)
+    await write_record_container(log, record, target, stamp)
     return target.getvalue()
 
 
@@ -59,6 +72,49 @@ async def test_a_record_becomes_a_container_with_everything_it_has(database_dsn:
     assert [(a.name, a.data) for a in container.attachments] == [("attachment1", b"the body")]
     assert container.time.replace(tzinfo=UTC) == AT
     assert container.packing.damage == ()
+
+
+async def test_a_time_stamp_stands_where_the_reference_has_it(database_dsn: str) -> None:
+    signatory = Signatory()
+    signature = chained(signatory).signature
+    async with message_log(database_dsn) as log:
+        await log.append(
+            sample_record(
+                message_id="one", message=MESSAGE, signature=signature,
+                hash_chain=b"<c/>", hash_chain_result=b"<r/>", attachments=bodies_of(b"1", b"2"),
+            )
+        )  # fmt: skip
+        single = await container_bytes(log, "one", AStamp(b"token"))
+        batch = await container_bytes(log, "one", AStamp(b"token", b"<result/>", b"<chain/>"))
+        assert batch == await container_bytes(
+            log, "one", AStamp(b"token", b"<result/>", b"<chain/>")
+        )
+    assert names_in(single) == [
+        "mimetype", "message.xml", "META-INF/signatures.xml", "sig-hashchainresult.xml",
+        "sig-hashchain.xml", "META-INF/manifest.xml", "attachment1", "attachment2",
+    ]  # fmt: skip
+    assert names_in(batch) == [
+        "mimetype", "message.xml", "META-INF/signatures.xml", "sig-hashchainresult.xml",
+        "sig-hashchain.xml", "ts-hashchainresult.xml", "ts-hashchain.xml", "META-INF/manifest.xml",
+        "META-INF/ASiCManifest.xml", "META-INF/timestamp.tst", "attachment1", "attachment2",
+    ]  # fmt: skip
+    one, many = parse_container(single), parse_container(batch)
+    assert remove_timestamp(one.signature) == signature == many.signature
+    assert one.signature != signature
+    assert (one.timestamp, many.timestamp) == (None, b"token")
+    assert (many.timestamp_chain_result, many.timestamp_chain) == (b"<result/>", b"<chain/>")
+
+
+def names_in(container: bytes) -> list[str]:
+    with zipfile.ZipFile(io.BytesIO(container)) as archive:
+        return archive.namelist()
+
+
+async def test_a_signature_without_a_place_has_its_token_in_a_file(database_dsn: str) -> None:
+    async with message_log(database_dsn) as log:
+        await log.append(sample_record(message_id="one", signature=b"<signature/>"))
+        found = parse_container(await container_bytes(log, "one", AStamp(b"token")))
+    assert (found.signature, found.timestamp) == (b"<signature/>", b"token")
 
 
 @pytest.mark.parametrize("beyond", [Beyond.DROP, Beyond.FOLDER])

@@ -1,10 +1,11 @@
 """What the log hands out: a record as an ASiC-E container, and the ZIP of `GET /asic`.
 
 Containers of large bodies are written in pieces and in a thread: no event loop waits for a disk.
-Source: signatures.md 9; metadata.md 7.
+Source: signatures.md 8.2, 8.3, 9; metadata.md 7; X-Road 7.8 AsicContainer.java.
 """
 
 import asyncio
+import dataclasses
 import io
 import shutil
 import tempfile
@@ -12,20 +13,37 @@ import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 from node.log.messagelog import MessageLog
 from node.log.records import BodyPlace, StoredBody, StoredRecord
 from node.log.search import Place, RecordQuery
 from trust.digests import SHA512_URI
-from trust.errors import StorageError
+from trust.errors import EvidenceRejected, StorageError
 from trust.evidence.asic import Attachment, Container, container_name, form_encode, write_container
+from trust.evidence.stamped_signature import insert_timestamp
 from trust.ids import ClientId
 
 _IN_MEMORY = 4 << 20  # bytes of a container that is built without a file
 _PAGE = 50
 MAX_RECORDS = 1000  # in one archive
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)  # of ZIP
+
+
+class Stamp(Protocol):
+    """The time-stamp of a record: over its signature value, or over a hash chain result."""
+
+    @property
+    def token(self) -> bytes:
+        """DER of the bare token."""
+
+    @property
+    def chain_result(self) -> bytes | None:
+        """The stamped `ts-hashchainresult.xml`; None in the single form."""
+
+    @property
+    def chain(self) -> bytes | None:
+        """`ts-hashchain.xml`, which leads from the result to this record; None likewise."""
 
 
 class ArchiveTooLarge(StorageError):
@@ -58,11 +76,16 @@ async def documents(
             return
 
 
-async def write_record_container(log: MessageLog, record: StoredRecord, target: BinaryIO) -> None:
-    """Write one container to a seekable file.
+async def write_record_container(
+    log: MessageLog, record: StoredRecord, target: BinaryIO, stamp: Stamp | None
+) -> None:
+    """Write one container to a seekable file: the same bytes for the same record and stamp.
 
     Raises StorageError when a body can't be read, OSError when the file can't be written.
     A body that was not kept is left out; a verifier then says that it was not checked.
+
+    Args:
+        stamp: the record's time-stamp; None for a container without one, which X-Road refuses.
     """
     kept = {
         f"attachment{position}": (position, body)
@@ -77,7 +100,7 @@ async def write_record_container(log: MessageLog, record: StoredRecord, target: 
     bodies = {
         name: _pieces(log, record, position, body, fetch) for name, (position, body) in kept.items()
     }
-    container = _container(record, {name: body for name, (_, body) in kept.items()})
+    container = _container(record, {name: body for name, (_, body) in kept.items()}, stamp)
     try:
         await asyncio.to_thread(write_container, container, target, bodies)
     except ValueError as error:  # another size than the record says
@@ -134,7 +157,7 @@ async def write_archive(
                 raise ArchiveTooLarge(f"There are more than {MAX_RECORDS} signed documents")
             with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder)) as spool:
                 built = cast(BinaryIO, spool)  # which it is in all but name
-                await write_record_container(log, record, built)
+                await write_record_container(log, record, built, None)
                 if count and target.tell() + built.seek(0, io.SEEK_END) > largest:
                     raise ArchiveTooLarge(
                         f"The signed documents are larger than {largest} bytes together"
@@ -157,8 +180,10 @@ def _add_entry(archive: zipfile.ZipFile, record: StoredRecord, built: BinaryIO) 
         shutil.copyfileobj(built, entry)
 
 
-def _container(record: StoredRecord, bodies: Mapping[str, StoredBody]) -> Container:
-    return Container(
+def _container(
+    record: StoredRecord, bodies: Mapping[str, StoredBody], stamp: Stamp | None
+) -> Container:
+    container = Container(
         message=record.message,
         signature=record.signature,
         signature_chain_result=record.hash_chain_result,
@@ -168,3 +193,23 @@ def _container(record: StoredRecord, bodies: Mapping[str, StoredBody]) -> Contai
         ),
         time=record.time,
     )
+    return container if stamp is None else _stamped(container, stamp)
+
+
+def _stamped(container: Container, stamp: Stamp) -> Container:
+    """The container with its time-stamp where X-Road has it.
+
+    A signature that has no place for a token gets it in a file, as verifiers also read it.
+    """
+    if stamp.chain_result is not None:
+        return dataclasses.replace(
+            container,
+            timestamp_chain_result=stamp.chain_result,
+            timestamp_chain=stamp.chain,
+            timestamp=stamp.token,
+        )
+    try:
+        signature = insert_timestamp(container.signature, stamp.token)
+    except EvidenceRejected:
+        return dataclasses.replace(container, timestamp=stamp.token)
+    return dataclasses.replace(container, signature=signature)

@@ -164,9 +164,11 @@ _TOLERANT = {
 }
 _ONCE = frozenset({
     "ds:Signature", "ds:Object", "xades:QualifyingProperties", "xades:SignedProperties",
-    "xades:UnsignedSignatureProperties", "xades:SignatureTimeStamp", "xades:EncapsulatedTimeStamp",
-    "xades:CompleteCertificateRefs", "xades:CertificateValues", "xades:RevocationValues",
+    "xades:UnsignedSignatureProperties", "xades:CompleteCertificateRefs",
+    "xades:CertificateValues", "xades:RevocationValues",
 })  # fmt: skip
+# in containers the first counts: a signature may come with one, and gets another one in the log
+_ONCE_ON_THE_WAY = frozenset({"xades:SignatureTimeStamp", "xades:EncapsulatedTimeStamp"})
 
 
 def _short_names() -> dict[str, str]:
@@ -190,7 +192,8 @@ def check_form(root: etree._Element, form: Form) -> Mapping[str, etree._Element]
     looks for; no comments and processing instructions; no attribute and no text where none belongs;
     prefixes as X-Road's reader wants them; every `Id` unique.
     """
-    shapes = _STRICT if form is Form.TRANSPORT else _TOLERANT
+    on_the_way = form is Form.TRANSPORT
+    shapes, once = (_STRICT, _ONCE | _ONCE_ON_THE_WAY) if on_the_way else (_TOLERANT, _ONCE)
     name = _name(root)
     if name not in ("ds:Signature", "asic:XAdESSignatures"):
         malformed("Could not find element ds:Signature")
@@ -203,7 +206,7 @@ def check_form(root: etree._Element, form: Form) -> Mapping[str, etree._Element]
         waiting += _checked_children(element, name, shapes.get(name))
         if len(waiting) > MAX_ELEMENTS:
             malformed(f"more than {MAX_ELEMENTS} elements")
-        if name in _ONCE:
+        if name in once:
             if name in seen:
                 malformed(f"{name} stands there twice")
             seen.add(name)
