@@ -60,14 +60,21 @@ class HashChains:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Node:
+class TreeNode:
+    """An inner node with its two children, or a leaf with the parts of its message.
+
+    Attributes:
+        stepped: a leaf of one part that has a step all the same, so that it is a tree by itself.
+    """
+
     digest: bytes
-    children: tuple["_Node", ...] = ()
-    parts: tuple[PartDigest, ...] = ()  # of a leaf
+    children: tuple["TreeNode", ...] = ()
+    parts: tuple[PartDigest, ...] = ()
+    stepped: bool = False
 
     @property
     def has_step(self) -> bool:
-        return bool(self.children) or len(self.parts) > 1
+        return self.stepped or bool(self.children) or len(self.parts) > 1
 
 
 def _der(tag: int, content: bytes) -> bytes:
@@ -106,10 +113,10 @@ def build_hash_chains(
         _check_leaf(leaf, algorithm)
     if sum(map(len, leaves)) < 2:
         raise ValueError("a single part is signed without a hash chain")
-    top = _tree([_leaf(leaf, algorithm) for leaf in leaves], algorithm)
+    top = join_nodes([_leaf(leaf, algorithm) for leaf in leaves], algorithm)
     return HashChains(
-        result=_result_text(result_uri, algorithm, top.digest).encode("ascii"),
-        chains=tuple(_chain_text(path, algorithm).encode("ascii") for path in _paths((top,))),
+        result=result_text(result_uri, algorithm, top.digest).encode("ascii"),
+        chains=tuple(chain_text(path, algorithm).encode("ascii") for path in _paths((top,))),
     )
 
 
@@ -129,28 +136,29 @@ def check_plain_name(name: str) -> None:
         raise ValueError(f"{name!r} is no name of a message part")
 
 
-def _step_value(algorithm: str, digests: Sequence[bytes]) -> bytes:
+def step_value(algorithm: str, digests: Sequence[bytes]) -> bytes:
+    """The value of a step over digests that are all of one algorithm."""
     return digest(algorithm, step_der([(algorithm, value) for value in digests]))
 
 
-def _leaf(parts: Sequence[PartDigest], algorithm: str) -> _Node:
+def _leaf(parts: Sequence[PartDigest], algorithm: str) -> TreeNode:
     digests = [part.digest for part in parts]
-    value = digests[0] if len(digests) == 1 else _step_value(algorithm, digests)
-    return _Node(value, parts=tuple(parts))
+    value = digests[0] if len(digests) == 1 else step_value(algorithm, digests)
+    return TreeNode(value, parts=tuple(parts))
 
 
-def _tree(level: list[_Node], algorithm: str) -> _Node:
+def join_nodes(level: list[TreeNode], algorithm: str) -> TreeNode:
     """Join neighbours level by level; an odd last node moves up unchanged."""
     while len(level) > 1:
         joined = [
-            _Node(_step_value(algorithm, (left.digest, right.digest)), (left, right))
+            TreeNode(step_value(algorithm, (left.digest, right.digest)), (left, right))
             for left, right in zip(level[::2], level[1::2], strict=False)
         ]
         level = joined + level[len(joined) * 2 :]
     return level[0]
 
 
-def _paths(path: tuple[_Node, ...]) -> Iterator[tuple[_Node, ...]]:
+def _paths(path: tuple[TreeNode, ...]) -> Iterator[tuple[TreeNode, ...]]:
     """All ways from the top to a leaf, in the order of the leaves."""
     if not path[-1].children:
         yield path
@@ -162,7 +170,8 @@ _DECLARATION = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _NAMESPACES = f'xmlns="{XMLDSIG_NAMESPACE}" xmlns:ns2="{HASH_CHAIN_NAMESPACE}"'
 
 
-def _result_text(uri: str, algorithm: str, top: bytes) -> str:
+def result_text(uri: str, algorithm: str, top: bytes) -> str:
+    """The file of a tree's top, as X-Road writes it."""
     check_plain_name(uri)
     return (
         f'{_DECLARATION}<ns2:HashChainResult URI="{uri}" {_NAMESPACES}>\n'
@@ -172,7 +181,12 @@ def _result_text(uri: str, algorithm: str, top: bytes) -> str:
     )
 
 
-def _chain_text(path: tuple[_Node, ...], algorithm: str) -> str:
+def chain_text(path: tuple[TreeNode, ...], algorithm: str) -> str:
+    """The file of the way from a tree's top to one leaf, as X-Road writes it.
+
+    Args:
+        path: the top, then one of its children, and so on down to the leaf.
+    """
     steps = [
         "".join(
             _link_text(child, depth + 1) if child is below else _value_text(child.digest)
@@ -193,7 +207,7 @@ def _chain_text(path: tuple[_Node, ...], algorithm: str) -> str:
     )
 
 
-def _link_text(node: _Node, depth: int) -> str:
+def _link_text(node: TreeNode, depth: int) -> str:
     if node.has_step:
         return f'        <ns2:StepRef URI="#STEP{depth}"/>\n'
     return _data_text(node.parts[0])
