@@ -53,6 +53,18 @@ class BrokenZip(MalformedMessage):
 
 
 @dataclass(frozen=True, slots=True)
+class ZipBounds:
+    """How much a ZIP file may hold: entries, bytes of its directory, bytes unpacked."""
+
+    entries: int = MAX_ENTRIES
+    directory: int = MAX_DIRECTORY_BYTES
+    total: int = MAX_TOTAL_BYTES
+
+
+_CONTAINER_BOUNDS = ZipBounds()
+
+
+@dataclass(frozen=True, slots=True)
 class ZipEntry:
     """One entry as the central directory and its local header agree on it.
 
@@ -85,14 +97,14 @@ class ZipEntry:
         return self.name.endswith("/")
 
 
-def read_entries(source: BinaryIO) -> tuple[ZipEntry, ...]:
+def read_entries(source: BinaryIO, bounds: ZipBounds = _CONTAINER_BOUNDS) -> tuple[ZipEntry, ...]:
     """Read the directory and every local header; the entries are in the order of their bytes.
 
-    Raises BrokenZip or NotAZip. Bounds: MAX_ENTRIES, MAX_DIRECTORY_BYTES, MAX_TOTAL_BYTES unpacked,
-    MAX_RATIO for large files. No encryption, no ZIP64, methods stored and deflated only.
+    Raises BrokenZip or NotAZip. Besides `bounds` there is MAX_RATIO for large files. No encryption,
+    no ZIP64, methods stored and deflated only.
     """
     length = source.seek(0, 2)
-    start, size, count = _read_end(source, length)
+    start, size, count = _read_end(source, length, bounds)
     directory = _read(source, start, size)
     headers = []
     at = 0
@@ -109,7 +121,7 @@ def read_entries(source: BinaryIO) -> tuple[ZipEntry, ...]:
         entries.append(entry)
     if expected != start:
         raise BrokenZip("The ZIP file has bytes that belong to no entry")
-    _check_sizes(entries)
+    _check_sizes(entries, bounds)
     _check_names(entries)
     return tuple(entries)
 
@@ -122,7 +134,7 @@ def _read(source: BinaryIO, start: int, size: int) -> bytes:
     return data
 
 
-def _read_end(source: BinaryIO, length: int) -> tuple[int, int, int]:
+def _read_end(source: BinaryIO, length: int, bounds: ZipBounds) -> tuple[int, int, int]:
     """Start and size of the directory, and the number of entries."""
     for comment in (b"", CONTAINER_COMMENT):
         at = length - _END.size - len(comment)
@@ -134,8 +146,8 @@ def _read_end(source: BinaryIO, length: int) -> tuple[int, int, int]:
             continue
         if (disk, first) != (0, 0) or here != count or start + size != at:
             raise BrokenZip("The ZIP file's end does not fit the file")
-        if not 0 < count <= MAX_ENTRIES or size > MAX_DIRECTORY_BYTES:
-            raise BrokenZip(f"The ZIP file has no entries, or more than {MAX_ENTRIES}")
+        if not 0 < count <= bounds.entries or size > bounds.directory:
+            raise BrokenZip(f"The ZIP file has no entries, or more than {bounds.entries}")
         return start, size, count
     source.seek(max(0, length - 0x10000))
     if _read(source, 0, min(4, length)) != b"PK\3\4" and b"PK\5\6" not in source.read():
@@ -215,10 +227,10 @@ def _check_names(entries: Sequence[ZipEntry]) -> None:
         seen.add(entry.name.lower())
 
 
-def _check_sizes(entries: Sequence[ZipEntry]) -> None:
+def _check_sizes(entries: Sequence[ZipEntry], bounds: ZipBounds) -> None:
     total = sum(entry.size for entry in entries)
     packed = sum(entry.packed_size for entry in entries)
-    if total > MAX_TOTAL_BYTES or (total > RATIO_COUNTS_FROM and total > MAX_RATIO * packed):
+    if total > bounds.total or (total > RATIO_COUNTS_FROM and total > MAX_RATIO * packed):
         raise BrokenZip("The ZIP file unpacks to more than is accepted")
 
 
