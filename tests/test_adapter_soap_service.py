@@ -18,6 +18,8 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.soap import calling
+from adapters.soap.calling import HttpCaller
 from adapters.soap.content import Anything, Element
 from adapters.soap.envelope import Answer, open_answer, read_body
 from adapters.soap.kind import KIND, open_soap
@@ -362,12 +364,54 @@ async def test_a_service_that_is_away_is_503_and_not_ready(tmp_path: Path) -> No
         endpoint=EndpointSettings(address=address),
     )
     source = await open_soap(settings)
-    assert [*await source.check()][-1].startswith("the service: ClientConnectorError")
+    assert [*await source.check()] == ["the service: ConnectionRefusedError"]
     async with adapter(settings, source) as rest:
         assert (await rest.call("/echo", {"text": "a"}))[0] == 503
         status, answer = await rest.call("/health/ready")
     assert (status, answer["ready"]) == (503, False)
     assert address.removeprefix("http://").partition("/")[0] not in str(answer)
+
+
+async def test_the_check_connects_and_asks_nothing() -> None:
+    """A node would log a request that is no message as an exchange that failed."""
+    received = asyncio.get_running_loop().create_future()
+
+    async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.set_result(await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(read, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await HttpCaller(f"http://127.0.0.1:{port}/service", QUICK).problem() is None
+        assert await asyncio.wait_for(received, 5) == b""
+
+
+async def test_the_check_judges_the_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair, other = key_pair(tmp_path, "service"), key_pair(tmp_path, "other")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pair.certificate, pair.key)
+    service = Service()
+    async with listening(service, tls) as address:
+        good, bad = (
+            replace(QUICK, tls=ServiceTlsSettings(pinned=(each.certificate,)))
+            for each in (pair, other)
+        )
+        assert await HttpCaller(address, good).problem() is None
+        found = await HttpCaller(address, bad).problem()
+        assert found == "the service: SSLCertVerificationError"
+    assert service.requests == []
+    monkeypatch.setattr(calling, "_PROBE", 0.1)
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        found = await HttpCaller(f"https://127.0.0.1:{port}/", good).problem()
+    assert found == "the service does not answer"
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()  # until the other side goes away
+    writer.close()
 
 
 # Attachments.

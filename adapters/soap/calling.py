@@ -1,6 +1,8 @@
 """Send an envelope and read the answer: bounded in bytes and time, no redirects, no cookies."""
 
+import asyncio
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from adapters.soap.settings import CallingSettings, ServiceTlsSettings
 from trust.errors import ConfigurationError, ConfigurationProblem, MalformedMessage
 from trust.secrets import read_secret
 
-_PROBE = aiohttp.ClientTimeout(total=3)
+_PROBE = 3.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +77,21 @@ class HttpCaller:
         return MalformedMessage(f"the answer is longer than calling.max_answer ({limit})")
 
     async def problem(self) -> str | None:
-        """Whether the service's port takes a connection; nothing is asked."""
+        """Whether the service takes a connection; nothing is asked, which a node would log."""
+        tls = self._ssl if isinstance(self._ssl, ssl.SSLContext) else None
         try:
-            async with self._open().get(
-                self._url.origin(), allow_redirects=False, ssl=self._ssl, timeout=_PROBE
-            ) as response:
-                response.close()
+            async with asyncio.timeout(_PROBE):
+                _, writer = await asyncio.open_connection(
+                    self._url.raw_host, self._url.port, ssl=tls
+                )
         except TimeoutError:
             return "the service does not answer"
-        except aiohttp.ClientConnectorError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that can't be looked up
             return f"the service: {_kind(error)}"
-        except (aiohttp.ClientError, OSError, ValueError):
-            return None  # it answers, if not as a web server would
+        writer.close()
+        with suppress(OSError):  # it took the connection, however it ends
+            async with asyncio.timeout(_PROBE):
+                await writer.wait_closed()
         return None
 
     async def close(self) -> None:
