@@ -20,6 +20,7 @@ from node.exchange.consumer import Consumer
 from node.exchange.evidence import Evidence
 from node.exchange.provider import Provider
 from node.exchange.signer import Signers
+from node.exchange.signing import SigningQueues
 from node.exchange.snapshot import Snapshots
 from node.exchange.systems_port import Page, SystemsPort
 from node.identity_keeper import IdentityKeeper
@@ -51,6 +52,7 @@ from trust.configuration.confupdater import ConfigurationUpdater, UpdaterSetting
 from trust.database import Pool, PoolSettings, migrate, open_pool
 from trust.errors import ExchangeError, StorageError
 from trust.evidence.certificate_verdicts import VerdictCache
+from trust.evidence.verified_batches import VerifiedBatches
 from trust.globalconf import GlobalConf
 from trust.pki.certificates import der, describe
 from trust.pki.keyfiles import open_folder
@@ -206,11 +208,15 @@ class Node:
     def _build_exchange(self, spool: Spool) -> None:
         settings, peers = self.settings, self.settings.peers
         snapshots = Snapshots(lambda: self.updater.conf, self._services_now, utc_now)
+        self.signing = SigningQueues(settings.signing, utc_now)
+        self._stack.callback(self.signing.close)
         evidence = Evidence(
             Signers(lambda: self.keys.entries, self.ocsp.cache.get),
+            self.signing,
             self.log,
             utc_now,
             VerdictCache(),
+            VerifiedBatches(),
         )
         self.peers = Peers(
             PeerRoutes(
@@ -384,6 +390,19 @@ class Node:
         )
         metrics.gauge(
             "sacbe_log_queue_bytes", "Bytes that wait for a commit", lambda: self.log.queue_bytes
+        )
+        metrics.counter(
+            "sacbe_signatures", "Signatures made for messages", lambda: self.signing.signatures
+        )
+        metrics.counter(
+            "sacbe_signed_messages",
+            "Messages that those signatures cover",
+            lambda: self.signing.messages,
+        )
+        metrics.gauge(
+            "sacbe_signing_queue_messages",
+            "Messages whose signing key is busy with others",
+            lambda: self.signing.waiting,
         )
         metrics.gauge(
             "sacbe_peer_connections_idle", "Kept connections to peers", lambda: self.peers.idle

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
+from node.exchange.settings import SigningSettings
 from node.log.settings import MessageLogSettings
 from node.metadata.settings import DescriptionSettings
 from node.monitoring.settings import MonitoringSettings
@@ -135,6 +136,7 @@ class NodeSettings:
     systems: SystemsSettings = setting(SystemsSettings(), "ports for information systems")
     peers: PeersSettings = setting(PeersSettings(), "ports for other nodes")
     log: MessageLogSettings = setting(MessageLogSettings(), "what is kept of each message")
+    signing: SigningSettings = setting(SigningSettings(), "how messages are signed")
     limits: LimitsSettings = setting(LimitsSettings(), "what one message may cost")
     admin: AdminSettings = setting(AdminSettings(), "the operator's port")
     descriptions: DescriptionSettings = setting(

@@ -23,7 +23,7 @@ from node.exchange.received import ReceivedMessage, receive
 from node.exchange.request import Request
 from node.exchange.rest_call import RestCall
 from node.exchange.sending import OutgoingMessage
-from node.exchange.signer import SignatureFiles, SignatureForm, sign_parts
+from node.exchange.signer import SignatureFiles, SignatureForm
 from node.exchange.snapshot import Snapshot, Snapshots
 from node.exchange.soap_call import SoapCall
 from node.exchange.system_call import SystemCall
@@ -168,9 +168,9 @@ class Consumer:
         old = peer.server.id in self.hash_chain_servers
         form = SignatureForm.HASH_CHAIN if old else SignatureForm.REFERENCES
 
-        def sign(parts: Sequence[PartDigest]) -> SignatureFiles:
+        async def sign(parts: Sequence[PartDigest]) -> SignatureFiles:
             account.clock.mark("upload")
-            files = sign_parts(asked.signer, parts, self.evidence.clock(), form)
+            files = await self.evidence.signing.sign(asked.signer, parts, form)
             account.clock.mark("sign")
             return files
 

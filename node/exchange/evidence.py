@@ -13,6 +13,7 @@ from node.body import Section
 from node.exchange.received import ReceivedMessage
 from node.exchange.request import Request, SoapRequest
 from node.exchange.signer import SignatureFiles, Signers
+from node.exchange.signing import SigningQueues
 from node.log.messagelog import MessageLog
 from node.log.records import LoggedBody, MessageRecord, Side
 from trust.digests import sha512
@@ -20,6 +21,7 @@ from trust.errors import EvidenceRejected, ExchangeError
 from trust.evidence.certificate_verdicts import VerdictCache
 from trust.evidence.signature import Signature
 from trust.evidence.signature_verifier import judge_signer, verify_content
+from trust.evidence.verified_batches import VerifiedBatches
 from trust.globalconf import GlobalConf
 from trust.ids import ClientId
 
@@ -29,16 +31,18 @@ class Evidence:
     """Signs, judges and logs for one node."""
 
     signers: Signers
+    signing: SigningQueues
     log: MessageLog
     clock: Callable[[], datetime]
     verdicts: VerdictCache
+    batches: VerifiedBatches
 
     def judge(self, received: ReceivedMessage, sender: ClientId, conf: GlobalConf) -> Signature:
         """Believe that `sender` signed every part received, or raise EvidenceRejected.
 
         The moment is now, also for a message that took long to arrive.
         """
-        content = verify_content(received.signed)
+        content = verify_content(received.signed, batches=self.batches)
         report = judge_signer(content, sender, conf, self.clock(), self.verdicts)
         try:
             report.require()

@@ -27,7 +27,7 @@ from node.exchange.reception import Reception
 from node.exchange.respond import ExactResponse
 from node.exchange.rest_service import RestService
 from node.exchange.sending import OutgoingMessage
-from node.exchange.signer import SignatureFiles, SignatureForm, sign_parts
+from node.exchange.signer import SignatureFiles, SignatureForm
 from node.exchange.snapshot import Snapshot, Snapshots
 from node.exchange.soap_service import SoapService
 from node.log.records import Side as LogSide
@@ -225,9 +225,9 @@ class Provider:
     def _outgoing(
         self, admitted: Admitted, reply: Reply, store: SpooledBody, account: Account
     ) -> OutgoingMessage:
-        def sign(parts: Sequence[PartDigest]) -> SignatureFiles:
+        async def sign(parts: Sequence[PartDigest]) -> SignatureFiles:
             account.clock.mark("send")
-            files = sign_parts(admitted.signer, parts, self.evidence.clock(), admitted.form)
+            files = await self.evidence.signing.sign(admitted.signer, parts, admitted.form)
             account.clock.mark("sign")
             return files
 

@@ -27,7 +27,7 @@ from node.messages.multipart import (
 from trust.digests import sha512
 from trust.evidence.hashchain import PartDigest
 
-Sign = Callable[[Sequence[PartDigest]], SignatureFiles]
+Sign = Callable[[Sequence[PartDigest]], Awaitable[SignatureFiles]]
 Log = Callable[[SignatureFiles, Sequence[Section]], Awaitable[None]]
 
 
@@ -42,7 +42,7 @@ class OutgoingMessage:
             message is the only one.
         store: keeps them for the log while they stream by; None without attachments.
         nested: whether attachments go into a multipart of their own, as those of SOAP do.
-        sign: makes the signature over the parts.
+        sign: makes the signature over the parts, as soon as the key is free.
         log: makes everything durable; the signature leaves after it returned.
         complete: whether the whole message was signed, logged and given out.
     """
@@ -79,7 +79,7 @@ class OutgoingMessage:
             yield bytes(front) + piece if front else piece
             front.clear()
         parts = [PartDigest(MESSAGE_PART, sha512(self.message)), *attachment_digests(self.bodies)]
-        files = self.sign(parts)
+        files = await self.sign(parts)
         await self.log(files, self.bodies)
         if files.hash_chain_result is not None and files.hash_chain is not None:
             front += writer.open_part(mediatype.HASH_CHAIN_RESULT) + files.hash_chain_result

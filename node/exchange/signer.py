@@ -41,9 +41,17 @@ def sign_parts(
     """Sign the parts of one message; one part is always signed directly."""
     if len(parts) == 1 or form is SignatureForm.REFERENCES:
         return SignatureFiles(_signature(identity, parts, at))
-    chains = build_hash_chains([parts])
+    return sign_together(identity, [parts], at)[0]
+
+
+def sign_together(
+    identity: SignIdentity, messages: Sequence[Sequence[PartDigest]], at: datetime
+) -> list[SignatureFiles]:
+    """Sign several messages, each given by its parts, with one signature over one hash tree."""
+    chains = build_hash_chains(messages)
     covered = [PartDigest(SIGNATURE_CHAIN_RESULT_NAME, sha512(chains.result))]
-    return SignatureFiles(_signature(identity, covered, at), chains.result, chains.chains[0])
+    signature = _signature(identity, covered, at)
+    return [SignatureFiles(signature, chains.result, chain) for chain in chains.chains]
 
 
 def _signature(identity: SignIdentity, parts: Sequence[PartDigest], at: datetime) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
@@ -126,9 +126,23 @@ class NodeMetrics:
         """A value that is read when somebody asks."""
         Gauge(name, meaning, registry=self.registry).set_function(read)
 
+    def counter(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """Something counted elsewhere, read when somebody asks; its name gets `_total`."""
+        self.registry.register(_CountCollector(name, meaning, read))
+
     def expiries(self, read: Callable[[], Iterator[Expiry]]) -> None:
         """Seconds until certificates, OCSP responses and configurations end."""
         self.registry.register(_ExpiryCollector(read))
+
+
+@dataclass(frozen=True)
+class _CountCollector(Collector):
+    name: str
+    meaning: str
+    read: Callable[[], float]
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(self.name, self.meaning, value=self.read())
 
 
 @dataclass(frozen=True)

@@ -132,12 +132,16 @@ class Rogue:
         return SignedRequest(head, files)
 
     def _http_request(self, request: SignedRequest) -> OutboundRequest:
+
+        async def sign(_parts: Sequence[PartDigest]) -> SignatureFiles:
+            return request.files
+
         outgoing = OutgoingMessage(
             head=AttachmentHead(mediatype.REST_REQUEST),
             message=request.head.raw,
             attachments=None,
             store=None,
-            sign=lambda _parts: request.files,
+            sign=sign,
             log=_no_log,
             ocsp_responses=self.auth.ocsp_responses,
         )

@@ -29,6 +29,7 @@ from trust.evidence.hashchain import (
     verify_hash_chain,
 )
 from trust.evidence.signature import Signature, SignedMessage, parse_signature
+from trust.evidence.verified_batches import VerifiedBatch, VerifiedBatches
 from trust.evidence.xades_form import Form
 from trust.globalconf import ApprovedCa, AuthorityCertificate, GlobalConf, InstanceConf
 from trust.ids import ClientId
@@ -68,15 +69,27 @@ class ContentVerdict:
         return VerificationReport((*self.coverage, *self.values))
 
 
-def verify_content(message: SignedMessage, form: Form = Form.TRANSPORT) -> ContentVerdict:
+def verify_content(
+    message: SignedMessage,
+    form: Form = Form.TRANSPORT,
+    *,
+    batches: VerifiedBatches | None = None,
+) -> ContentVerdict:
     """Judge form, hash chain, coverage, digests and signature value, without a trust list.
 
     Every part received must be covered. On the transport the hash chain may name nothing else, and
     chain files that the signature does not reference are refused; in a container absent parts are
     told, an unused chain is a warning, and parts in `message.data` are digested anew.
+
+    Args:
+        batches: remembers signatures over batches; for the transport only, where it belongs to
+            one form.
     """
+    known = None
+    if batches is not None and form is Form.TRANSPORT:
+        known = batches.find(message.signature, message.hash_chain_result)
     try:
-        signature = parse_signature(message.signature, form)
+        signature = known.signature if known else parse_signature(message.signature, form)
     except EvidenceRejected as error:
         problem = failed("signature_form", error.code, error.text)
         return ContentVerdict(None, (problem, *_skipped(_COVERAGE_CHECKS)), _skipped(_VALUE_CHECKS))
@@ -92,12 +105,31 @@ def verify_content(message: SignedMessage, form: Form = Form.TRANSPORT) -> Conte
             if chain_fails
             else (_check_coverage(signature, message, covered),)
         ),
-        _check_stated_certificate(signature),
+        known.stated_certificate if known else _check_stated_certificate(signature),
     )
-    values = (_check_value(signature), _check_references(signature, message))
+    values = (
+        known.values if known else (_check_value(signature), _check_references(signature, message))
+    )
+    if batches is not None and form is Form.TRANSPORT and not known:
+        _remember(batches, message, signature, coverage[-1], values)
     return ContentVerdict(
         signature, coverage, values, frozenset(covered), chain.unresolved if chain else ()
     )
+
+
+def _remember(
+    batches: VerifiedBatches,
+    message: SignedMessage,
+    signature: Signature,
+    stated: Check,
+    values: tuple[Check, ...],
+) -> None:
+    """Remember what does not depend on the message's own parts, if all of it held."""
+    result = message.hash_chain_result
+    alone = [part.name for part in signature.references] == [SIGNATURE_CHAIN_RESULT_NAME]
+    held = all(check.outcome is Outcome.PASSED for check in (stated, *values))
+    if result is not None and alone and held:
+        batches.remember(result, VerifiedBatch(signature, stated, values))
 
 
 def verify_signature(

@@ -51,6 +51,11 @@ class SoftwareKey:
     def algorithm(self) -> SignatureAlgorithm:
         return RSA_SHA512 if isinstance(self._key, rsa.RSAPrivateKey) else ECDSA_SHA512
 
+    @property
+    def quick(self) -> bool:
+        """Whether signing costs less than handing the work to a thread."""
+        return isinstance(self._key, ec.EllipticCurvePrivateKey)
+
     def sign(self, data: bytes) -> bytes:
         """Sign with SHA-512, in the form of XML signatures.
 
