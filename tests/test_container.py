@@ -325,6 +325,31 @@ def test_an_unused_chain_is_a_warning_and_covers_nothing(signatory: Signatory) -
     assert _verify(signatory, failing).verdict is Outcome.FAILED
 
 
+def test_what_only_has_the_name_of_a_chain_is_no_unused_chain(signatory: Signatory) -> None:
+    chain = chained(signatory)
+    assert chain.signature_chain_result is not None
+    container = replace(
+        plain(signatory),
+        signature_chain=b"<contract>a hundred thousand</contract>",
+        signature_chain_result=chain.signature_chain_result,
+    )
+    verdict = _verify(signatory, container)
+    assert (verdict.verdict, verdict.code) == (Outcome.FAILED, "asic_invalid_container")
+    assert verdict.reason == "The signature does not cover sig-hashchain.xml"
+    raw = build_container(plain(signatory))
+    for name, good in (
+        ("hashchain.xml", chain.signature_chain),
+        ("hashchainresult.xml", chain.signature_chain_result),
+    ):
+        assert good is not None
+        verdict = _judge(_with_entry(raw, name, good), signatory.conf)
+        assert verdict.verdict is Outcome.PASSED
+        assert {part.name: part.covered for part in verdict.parts}[f"/{name}"] is False
+        verdict = _judge(_with_entry(raw, name, b"<smuggled/>"), signatory.conf)
+        assert verdict.reason == f"The signature does not cover {name}"
+        assert _judge(_with_entry(raw, name, b" "), signatory.conf).verdict is Outcome.FAILED
+
+
 def test_digests_of_another_length_are_compared_as_well(signatory: Signatory) -> None:
     """A peer may sign with SHA-256; ours digests attachments while reading, in all of them."""
     parts = parts_of(MESSAGE, BODIES)

@@ -33,12 +33,15 @@ TIMESTAMP_CHAIN = "ts-hashchain.xml"
 MANIFEST = "META-INF/manifest.xml"
 ASIC_MANIFEST = "META-INF/ASiCManifest.xml"
 TIMESTAMP = "META-INF/timestamp.tst"
+OLD_SIGNATURE_CHAIN = "hashchain.xml"  # as both files were called once; nothing reads them
+OLD_SIGNATURE_CHAIN_RESULT = "hashchainresult.xml"
 _MIMETYPE = "mimetype"
 _ATTACHMENT = re.compile(r"attachment[1-9][0-9]{0,3}")
 
 _KNOWN = (
     _MIMETYPE, MESSAGE, SIGNATURE, SIGNATURE_CHAIN_RESULT, SIGNATURE_CHAIN, TIMESTAMP_CHAIN_RESULT,
-    TIMESTAMP_CHAIN, MANIFEST, ASIC_MANIFEST, TIMESTAMP,
+    TIMESTAMP_CHAIN, MANIFEST, ASIC_MANIFEST, TIMESTAMP, OLD_SIGNATURE_CHAIN,
+    OLD_SIGNATURE_CHAIN_RESULT,
 )  # fmt: skip
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)  # of ZIP
 _LATEST = datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
@@ -68,6 +71,7 @@ class Packing:
 
     Attributes:
         manifest, asic_manifest: the tables of contents as they stand.
+        old_chain: hash chain files under the names that they had once, by name.
         others: names of entries that no container has.
         damage: sentences about bytes that no known writer leaves like that.
         incomparable: entries packed by a program whose packed form can't be foreseen.
@@ -75,6 +79,7 @@ class Packing:
 
     manifest: bytes | None = field(default=None, repr=False)
     asic_manifest: bytes | None = field(default=None, repr=False)
+    old_chain: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     others: tuple[str, ...] = ()
     damage: tuple[str, ...] = ()
     incomparable: tuple[str, ...] = ()
@@ -221,6 +226,7 @@ def parse_container(source: bytes | BinaryIO, *, keep_attachments: bool = False)
     timestamp = reading.text(TIMESTAMP, "asic_timestamp_not_found")
     manifest = reading.text(MANIFEST, "asic_manifest_not_found")
     asic_manifest = reading.text(ASIC_MANIFEST, "asic_manifest_not_found")
+    old_chain = reading.present(OLD_SIGNATURE_CHAIN, OLD_SIGNATURE_CHAIN_RESULT)
     attachments = reading.attachments()
     others = reading.others()
     return Container(
@@ -236,6 +242,7 @@ def parse_container(source: bytes | BinaryIO, *, keep_attachments: bool = False)
         packing=Packing(
             manifest,
             asic_manifest,
+            old_chain,
             others,
             (*reading.damage, *find_oddities(entries)),
             tuple(reading.incomparable),
@@ -275,6 +282,11 @@ class _Reading:
             self.text(result, "asic_hash_chain_result_not_found", needed=bool(files)),
             self.text(chain, "asic_hash_chain_not_found", needed=bool(files)),
         )
+
+    def present(self, *names: str) -> dict[str, bytes]:
+        """Those of the files that are there, by name."""
+        found = {name: self.text(name, "asic_invalid_container") for name in names}
+        return {name: data for name, data in found.items() if data is not None}
 
     def attachments(self) -> tuple[Attachment, ...]:
         """The attachments in the order of their numbers."""

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from trust.digests import SHA512_URI
 from trust.errors import EvidenceRejected, MalformedMessage
 from trust.evidence.asic import (
+    OLD_SIGNATURE_CHAIN,
     SIGNATURE,
     SIGNATURE_CHAIN,
     SIGNATURE_CHAIN_RESULT,
@@ -24,7 +25,7 @@ from trust.evidence.asic import (
     Container,
 )
 from trust.evidence.hashchain import PartDigest, verify_hash_chain
-from trust.evidence.hashchain_files import parse_chain
+from trust.evidence.hashchain_files import parse_chain, parse_result
 from trust.evidence.manifests import find_asic_manifest_oddities, find_manifest_oddities
 from trust.evidence.sender import sender_of
 from trust.evidence.signature import Signature, SignedMessage, parse_signature
@@ -50,7 +51,6 @@ from trust.report import (
 
 NO_TRUST_LIST = "unknown_instance"  # of Sacbe alone: X-Road calls it an internal error
 INVALID_CONTAINER = "asic_invalid_container"
-_OLD_CHAINS = ("hashchain.xml", "hashchainresult.xml")  # an unused chain under its old names
 _UNDECIDABLE = ("mlog.tsp_certificate_not_found", "mlog.no_timestamping_provider_found")
 
 
@@ -213,18 +213,19 @@ def _parts(container: Container, content: ContentVerdict) -> tuple[ContainerPart
     names = [MESSAGE_NAME, *(f"/{attachment.name}" for attachment in container.attachments)]
     names += [part.name for part in content.absent]
     names += [f"/{name}" for name in _unused_chain(container, content)]
-    names += [f"/{name}" for name in container.packing.others if name not in _OLD_CHAINS]
+    names += [f"/{name}" for name in container.packing.others]
     return tuple(ContainerPart(name, name in proven) for name in names)
 
 
-def _unused_chain(container: Container, content: ContentVerdict) -> list[str]:
-    """Chain files that the signature does not refer to."""
-    found = [name for name in container.packing.others if name in _OLD_CHAINS]
+def _unused_chain(container: Container, content: ContentVerdict) -> dict[str, bytes]:
+    """Chain files that the signature does not refer to, by name."""
     used = content.signature is not None and content.signature.references_part(
         f"/{SIGNATURE_CHAIN_RESULT}"
     )
+    files = {} if used else container.files()
     chain = (SIGNATURE_CHAIN_RESULT, SIGNATURE_CHAIN)
-    return found if used else [*(name for name in chain if name in container.files()), *found]
+    named = {name: files[name] for name in chain if name in files}
+    return {**named, **container.packing.old_chain}
 
 
 # --- time -----------------------------------------------------------------------------------------
@@ -289,10 +290,11 @@ def _check_surroundings(container: Container, content: ContentVerdict) -> Iterat
     for part in content.absent:
         text = f"{part.name} is not in the container; its digest should be {part.digest.hex()}"
         yield warning("absent_part", text)
-    old = [name for name in container.packing.others if name in _OLD_CHAINS]
-    if old:
+    if old := container.packing.old_chain:
         yield warning("hash_chain", f"Nothing refers to {', '.join(old)}")
-    if foreign := [name for name in container.packing.others if name not in _OLD_CHAINS]:
+    unused = _unused_chain(container, content)
+    pretending = [name for name, data in unused.items() if not _is_chain_file(name, data)]
+    if foreign := [*pretending, *container.packing.others]:
         text = f"The signature does not cover {', '.join(foreign)}"
         yield failed("foreign_entries", INVALID_CONTAINER, text)
     yield _sound("manifest", _manifest_oddities(container, content), "fits the container")
@@ -303,6 +305,18 @@ def _check_surroundings(container: Container, content: ContentVerdict) -> Iterat
         yield warning("packing", text)
 
 
+def _is_chain_file(name: str, data: bytes) -> bool:
+    """Whether a file is what its name says; nothing else may go unproven by the name of a chain."""
+    try:
+        if name in (SIGNATURE_CHAIN, OLD_SIGNATURE_CHAIN):
+            parse_chain(data)
+        else:
+            parse_result(data)
+    except EvidenceRejected:
+        return False
+    return True
+
+
 def _sound(name: str, oddities: Iterator[str] | tuple[str, ...], good: str) -> Check:
     found = list(oddities)
     return failed(name, INVALID_CONTAINER, "; ".join(found)) if found else passed(name, good)
@@ -310,7 +324,7 @@ def _sound(name: str, oddities: Iterator[str] | tuple[str, ...], good: str) -> C
 
 def _manifest_oddities(container: Container, content: ContentVerdict) -> Iterator[str]:
     packing = container.packing
-    optional = _unused_chain(container, content)
+    optional = list(_unused_chain(container, content))
     names = [*container.files(), *(attachment.name for attachment in container.attachments)]
     present = [name for name in names if name not in optional]
     if packing.manifest is not None:
