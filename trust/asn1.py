@@ -1,5 +1,7 @@
 """Read ASN.1 as it stands in CMS: a small strict reader for DER, tolerant where BER is customary.
 
+What is written is DER.
+
 Time-stamping services write DER, but some leave the outermost two layers with indefinite length
 and some do not sort their sets; both are read. Lengths must be minimal, tags below 31, nothing
 may follow an element where none is expected.
@@ -93,6 +95,21 @@ def parse_octets(element: Element) -> bytes:
         return element.content
     element.need(OCTET_STRING | _CONSTRUCTED)
     return b"".join(piece.need(OCTET_STRING).content for piece in element.children())
+
+
+def build_element(tag: int, *contents: bytes) -> bytes:
+    """Write one element in DER around contents that are DER already."""
+    content = b"".join(contents)
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
+
+
+def build_integer(value: int) -> bytes:
+    """Write an INTEGER, zero or more, in its shortest form."""
+    return build_element(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
 
 
 def _read(data: bytes, at: int, depth: int) -> tuple[Element, int]:

@@ -137,7 +137,7 @@ def check_timestamp(
             "mlog.no_timestamping_provider_found",
             "The trust list names no time-stamping service",
         )
-    certificate = _signer_among(parsed, tsa_certificates)
+    certificate = find_signer(parsed, tsa_certificates)
     if certificate is None:
         return _failed(
             "mlog.tsp_certificate_not_found",
@@ -301,9 +301,10 @@ def _attributes(element: asn1.Element) -> dict[str, asn1.Element]:
     return found
 
 
-def _signer_among(
+def find_signer(
     token: TimestampToken, certificates: Sequence[x509.Certificate]
 ) -> x509.Certificate | None:
+    """The certificate that the token names as its signer's, if it is among these."""
     for certificate in certificates:
         if isinstance(token.signer, bytes):
             if token.signer == _key_identifier(certificate):

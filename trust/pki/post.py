@@ -10,6 +10,14 @@ CONNECT_TIMEOUT = timedelta(seconds=20)  # X-Road 7.8 OcspClient.java, Timestamp
 ANSWER_TIMEOUT = timedelta(seconds=60)
 
 
+class WrongStatus(NetworkFailure):
+    """There was an answer, and it was not 200."""
+
+
+class AnsweredTooLate(NetworkFailure):
+    """There was no whole answer in time."""
+
+
 async def post(
     session: aiohttp.ClientSession,
     url: str,
@@ -38,10 +46,10 @@ async def post(
             url, data=body, headers=headers, timeout=timeout, allow_redirects=False
         ) as answer:
             if answer.status != 200:
-                raise NetworkFailure(f"{url} answered with HTTP status {answer.status}")
+                raise WrongStatus(f"{url} answered with HTTP status {answer.status}")
             return await _read(answer, url, max_bytes)
     except TimeoutError as error:
-        raise NetworkFailure(f"{url} did not answer in time") from error
+        raise AnsweredTooLate(f"{url} did not answer in time") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise NetworkFailure(f"{url} can't be asked: {error}") from error
 
