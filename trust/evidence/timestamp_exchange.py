@@ -148,7 +148,7 @@ def _check_nonce(token: bytes, nonce: int | None) -> None:
         raise EvidenceRejected(
             f"Could not read time-stamp response: {error}", "mlog.reading_timestamp_response_failed"
         ) from error
-    if found and found != [nonce]:
+    if nonce is not None and found and found != [nonce]:
         raise EvidenceRejected(
             "Timestamp response validation against the request failed: the nonce is another one",
             "mlog.timestamp_response_validation_failed",
