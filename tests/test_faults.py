@@ -38,17 +38,17 @@ def test_a_connection_that_ends_is_an_io_error(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "level"),
+    ("error", "level", "code"),
     [
-        (ValueError("the password is secret"), logging.ERROR),
-        (StorageError("/var/lib/secret can't be read"), logging.WARNING),
+        (ValueError("the password is secret"), logging.ERROR, "internal_error"),
+        (StorageError("/var/lib/secret can't be read"), logging.WARNING, "database_error"),
     ],
 )
-def test_anything_else_is_one_internal_error_whose_id_leads_to_the_log(
-    error: Exception, level: int, caplog: pytest.LogCaptureFixture
+def test_of_anything_else_only_an_id_is_told_which_leads_to_the_log(
+    error: Exception, level: int, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     failure = failure_of(error, Side.PROVIDER, NEW)
-    assert failure.code == "server.serverproxy.internal_error"
+    assert failure.code == f"server.serverproxy.{code}"
     assert "secret" not in failure.text
     (record,) = caplog.records
     assert record.levelno == level

@@ -22,7 +22,7 @@ from node.messages.fault import (
 )
 from node.messages.mediatype import mixed
 from node.messages.multipart import MultipartWriter, new_boundary
-from trust.errors import ExchangeError, NetworkFailure, PeerFault, SacbeError
+from trust.errors import ExchangeError, NetworkFailure, PeerFault, SacbeError, StorageError
 
 log = logging.getLogger("sacbe.fault")
 
@@ -78,6 +78,9 @@ def _exchange_error(error: Exception, error_id: str) -> ExchangeError:
         return NetworkFailure("The connection was closed or stood still", "io_error")
     if isinstance(error, SacbeError):
         log.warning("error=%s %s: %s", error_id, type(error).__name__, error)
+        if isinstance(error, StorageError):
+            text = "The database or the disk can't be used; the log of the server says why"
+            return ExchangeError(text, "database_error")
     else:
         log.error("error=%s unexpected", error_id, exc_info=error)
     return ExchangeError("Internal error; the log of the server has its cause")
