@@ -12,7 +12,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -79,6 +79,7 @@ class Draft:
         signed_at: what the signature gives as its time; None for now.
         chained: sign through a hash chain, not by references.
         beside: other messages that the same hash chains lead to.
+        proven: the parts that carry the signature, when it was made already.
         headers: HTTP headers besides the content type and the framing.
         edit_digests: what the signature (or its hash chain) covers.
         edit_signature: the signature's XML.
@@ -97,6 +98,7 @@ class Draft:
     signed_at: datetime | None = None
     chained: bool = False
     beside: list[Digests] = field(default_factory=list)
+    proven: Parts = field(default_factory=list)
     start: str = "POST / HTTP/1.1"
     headers: dict[str, str] = field(default_factory=dict)
     boundary: str = "xtopAbCdEfGhIjKlMnOpQrStUvWxYzAbCd"
@@ -133,16 +135,20 @@ class Draft:
             found.append(Part(BODY, self.body))
         if self.attachments:
             found.append(nested(self.attachments, self.boundary.replace("xtop", "xatt")))
-        return self.edit_parts([*found, *self.proof()])
+        return self.edit_parts([*found, *(self.proven or self.proof())])
 
-    def proof(self) -> Parts:
-        """The parts that carry the signature."""
+    def digests(self) -> Digests:
+        """What the signature is to cover."""
         digests = [PartDigest.of(MESSAGE_NAME, self.head)]
         if self.body is not None:
             digests.append(PartDigest.of(BODY_NAME, self.body))
         for number, part in enumerate(self.attachments, start=1):
             digests.append(PartDigest.of(f"/attachment{number}", part.data))
-        digests = self.edit_digests(digests)
+        return self.edit_digests(digests)
+
+    def proof(self) -> Parts:
+        """The parts that carry the signature."""
+        digests = self.digests()
         found: Parts = []
         if self.chained:
             chains = build_hash_chains([digests, *self.beside], algorithm=digests[0].algorithm)
@@ -173,6 +179,17 @@ class Draft:
         elif self.framing == "length":
             headers.append(("Content-Length", str(len(body))))
         return build_head(self.start, headers) + body
+
+
+def sign_together(drafts: Sequence[Draft]) -> None:
+    """Let the first draft's signer sign all of them with one signature, as they stand now."""
+    first = drafts[0]
+    chains = build_hash_chains([draft.digests() for draft in drafts])
+    root = replace(first, edit_digests=lambda _: [
+        PartDigest.of(SIGNATURE_CHAIN_RESULT_NAME, chains.result)])  # fmt: skip
+    signature = root.proof()[-1]
+    for draft, chain in zip(drafts, chains.chains, strict=True):
+        draft.proven = [Part(CHAIN_RESULT, chains.result), Part(CHAIN, chain), signature]
 
 
 def joined(parts: Iterable[Part], boundary: str) -> bytes:
