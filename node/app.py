@@ -48,6 +48,7 @@ from node.operate.metrics import Expiry, NodeMetrics
 from node.settings import NodeSettings
 from node.spool import Spool
 from trust.configuration.confparts import parse_anchor
+from trust.configuration.confhistory import TrustListKeeper
 from trust.configuration.confupdater import ConfigurationUpdater, UpdaterSettings
 from trust.database import Pool, PoolSettings, migrate, open_pool
 from trust.errors import ExchangeError, StorageError
@@ -169,6 +170,7 @@ class Node:
                 settings.data / "globalconf", conf.interval, conf.federations or ("none",)
             ),
             anchor,
+            history=TrustListKeeper(settings.data / "trust-lists"),
         )
         await self.updater.start()
         self._keep_running(self.updater.run(), "configuration")

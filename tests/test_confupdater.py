@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.pki import NOON
 from tests.published import VALIDITY, Publisher
 from trust.configuration.confdirectory import DirectoryEntry
+from trust.configuration.confhistory import FolderFiles, TrustListHistory, TrustListKeeper
 from trust.configuration.confstore import load_set
 from trust.configuration.confupdater import (
     FEDERATED_AT_ONCE,
@@ -556,3 +557,31 @@ async def test_certificates_of_https_servers_are_verified_unless_told_otherwise(
         lax = Fetcher(verify_tls=False)
         assert (await lax.get(f"https://{site.address}/a", max_bytes=10)).body == b"x"
         await lax.close()
+
+
+async def test_every_list_that_counted_is_in_the_history(tmp_path: Path) -> None:
+    """Also one that was taken from the disk; renewals without a change add nothing."""
+    keeper = TrustListKeeper(tmp_path / "history")
+    async with _serving() as site:
+        publisher = Publisher(address=site.address)
+        site.files = publisher.publish(NOON)
+        anchor = publisher.anchor()
+        settings = UpdaterSettings(tmp_path / "globalconf")
+        moments = iter(NOON + step * MINUTE for step in range(100))
+        updater = ConfigurationUpdater(
+            settings, anchor, clock=lambda: next(moments), history=keeper
+        )
+        try:
+            assert await updater.update()
+            assert updater.new_version.is_set()
+            site.files = publisher.publish(NOON + 2 * MINUTE)
+            assert await updater.update()
+            publisher.members = 5
+            site.files = publisher.publish(NOON + 4 * MINUTE)
+            assert await updater.update()
+        finally:
+            await updater.close()
+    history = TrustListHistory(FolderFiles(tmp_path / "history"), [anchor])
+    assert len(history.versions) == 2
+    confs = [history.at(version.since) for version in history.versions]
+    assert [len(conf.own.shared.members) for conf in confs if conf] == [2, 5]

@@ -21,6 +21,7 @@ from types import MappingProxyType
 
 from trust.configuration.confclient import ConfigurationClient, Update
 from trust.configuration.confdirectory import MAX_DIRECTORY_BYTES, DirectoryEntry
+from trust.configuration.confhistory import TrustListKeeper
 from trust.configuration.conflocations import AllowedFederations, Location, versioned_urls
 from trust.configuration.confparts import MAX_PART_BYTES
 from trust.configuration.confset import ConfigurationSet
@@ -92,10 +93,14 @@ class ConfigurationUpdater:
         *,
         clock: Callable[[], datetime] = utc_now,
         fetcher: Fetcher | None = None,
+        history: TrustListKeeper | None = None,
     ) -> None:
         self.settings = settings
         self.anchor = anchor
         self.status = UpdateStatus()
+        self.new_version = asyncio.Event()  # set when the history has one more
+        self._history = history
+        self._directory = b""  # of the own source, as it was signed; none after a start from disk
         self._clock = clock
         self._fetcher = fetcher or Fetcher(settings.limits, verify_tls=settings.verify_tls)
         self._client: ConfigurationClient | None = None
@@ -127,6 +132,7 @@ class ConfigurationUpdater:
         allowed = AllowedFederations.parse(self.settings.allowed_federations)
         self._client = await asyncio.to_thread(ConfigurationClient, self.anchor, stored, allowed)
         self._saved = self._client.kept
+        await self._remember(self._client)
         self._tell()
 
     def _load(self) -> ConfigurationSet | None:
@@ -261,6 +267,9 @@ class ConfigurationUpdater:
                 text = f"The own configuration no longer names this source of {source.instance}"
                 raise EvidenceRejected(text, "global_conf_source_withdrawn")
             await asyncio.to_thread(client.accept, update, parts)
+            if source is client.anchor:
+                self._directory = raw
+            await self._remember(client)
         self._tell()
 
     async def _save(self, client: ConfigurationClient) -> str:
@@ -277,6 +286,20 @@ class ConfigurationUpdater:
             return str(error)
         self._saved = client.kept
         return ""
+
+    async def _remember(self, client: ConfigurationClient) -> None:
+        """Add to the history what counts from now on; a failure harms nothing else."""
+        if self._history is None:
+            return
+        try:
+            kept = await asyncio.to_thread(
+                self._history.keep, client.kept, self._clock(), self._directory
+            )
+        except StorageError as error:
+            _LOG.warning("%s", error)
+            return
+        if kept:
+            self.new_version.set()
 
     def _tell(self) -> None:
         if self.conf is not None:
