@@ -47,8 +47,8 @@ from node.operate.health import Health, Probe
 from node.operate.metrics import Expiry, NodeMetrics
 from node.settings import NodeSettings
 from node.spool import Spool
-from trust.configuration.confparts import parse_anchor
 from trust.configuration.confhistory import TrustListKeeper
+from trust.configuration.confparts import parse_anchor
 from trust.configuration.confupdater import ConfigurationUpdater, UpdaterSettings
 from trust.database import Pool, PoolSettings, migrate, open_pool
 from trust.errors import ExchangeError, StorageError
