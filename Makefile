@@ -25,8 +25,12 @@ soak: setup ## Ten minutes of 20 000 exchanges, 1 GiB bodies and many kill -9
 		tests/test_endurance.py tests/test_crash.py tests/test_orphans.py
 
 .PHONY: fuzz
-fuzz: setup ## 100 000 damaged and invented messages to each reader; prints the seed
+fuzz: setup fuzz-containers ## 100 000 damaged and invented inputs to each reader; prints the seed
 	SACBE_FUZZ=1 $(BIN)/pytest -q --log-cli-level=INFO tests/test_fuzz.py
+
+.PHONY: fuzz-containers
+fuzz-containers: setup ## The same for containers and archives alone
+	SACBE_FUZZ=1 $(BIN)/pytest -q --log-cli-level=INFO tests/test_fuzz_containers.py
 
 .PHONY: lint
 lint: setup ## Format check, lint, types, import contracts, Dockerfile

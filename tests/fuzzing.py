@@ -6,9 +6,10 @@ again: `input_of(target, seed, number)`.
 
 import gc
 import logging
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -18,6 +19,13 @@ import psutil
 from tests.own_vectors import load
 from tests.vector_files import vectors_folder
 from trust.errors import ExchangeError
+
+LONG = bool(os.environ.get("SACBE_FUZZ"))
+COUNT = 100_000 if LONG else 3000
+SEED = int(os.environ.get("SACBE_FUZZ_SEED") or (Random().randrange(1 << 32) if LONG else 0))
+MOST_MEMORY = 64 << 20  # of the process, between a tenth of the inputs and all of them
+MOST_BLOCKS = 20_000
+MOST_SECONDS = 5.0  # for one input; the machine may be busy with others
 
 _LOG = logging.getLogger(__name__)
 _FIXTURES = "asic/src/service/proxy/proxy-core/src/test"
@@ -81,7 +89,7 @@ def input_of(target: Target, seed: int, number: int) -> tuple[bytes, Random]:
     else:
         data = random.choice(target.corpus)
     for _ in range(random.choice((1, 1, 1, 1, 2, 5))):
-        data = _damage(data, target, random)
+        data = damage(data, target.words, target.corpus, random)
     return data, random
 
 
@@ -136,11 +144,21 @@ def _held() -> tuple[int, int]:
     return psutil.Process().memory_info().rss, sys.getallocatedblocks()
 
 
-def _damage(data: bytes, target: Target, random: Random) -> bytes:
+def check(account: Account, told: str) -> None:
+    """Raise AssertionError for inputs that are too good or too bad, and for a reader's greed."""
+    count = account.taken + sum(account.refused.values())
+    assert account.taken > count // 50, told  # the inputs are near enough to good ones
+    assert sum(account.refused.values()) > count // 50, told
+    assert account.slowest < MOST_SECONDS, told
+    assert account.grown_memory < MOST_MEMORY, told
+    assert account.grown_blocks < MOST_BLOCKS, told
+
+
+def damage(data: bytes, words: Sequence[bytes], corpus: Sequence[bytes], random: Random) -> bytes:
     """One change of one kind."""
     at = random.randint(0, len(data))
     to = min(len(data), at + random.choice((1, 1, 4, 16, 200)))
-    word = random.choice(target.words)
+    word = random.choice(words)
     match random.randrange(9):
         case 0:  # a bit
             return (
@@ -155,11 +173,11 @@ def _damage(data: bytes, target: Target, random: Random) -> bytes:
         case 3:  # cut off
             return data[:at]
         case 4:  # a piece of another one
-            other = random.choice(target.corpus)
+            other = random.choice(corpus)
             start = random.randint(0, len(other))
             return data[:at] + other[start : start + random.choice((20, 200, 2000))] + data[to:]
         case 5:  # a word in another one's place
-            return data.replace(random.choice(target.words), word, random.choice((1, -1)))[:200_000]
+            return data.replace(random.choice(words), word, random.choice((1, -1)))[:200_000]
         case 6:  # in another case
             return data[:at] + data[at:to].swapcase() + data[to:]
         case 7:  # any bytes
