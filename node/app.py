@@ -241,7 +241,7 @@ class Node:
         dialect = Dialect(snake_case_faults=not settings.legacy_fault_codes)
         limits = settings.limits
         soap_limits = TransportLimits(soap=int(limits.soap), attachments=limits.attachments)
-        consumer = Consumer(
+        self.consumer = consumer = Consumer(
             settings.server,
             snapshots,
             evidence,

@@ -19,6 +19,7 @@ from node.exchange.attachments import AttachmentStream
 from node.exchange.clients import authenticate, tls_facts
 from node.exchange.evidence import Evidence
 from node.exchange.faults import ReceivedFault, failure_of
+from node.exchange.own_call import OwnAnswer, OwnCall, OwnRequest
 from node.exchange.received import ReceivedMessage, receive
 from node.exchange.request import Request
 from node.exchange.rest_call import RestCall
@@ -41,6 +42,7 @@ from trust.errors import (
     ExchangeError,
     LoggingFailed,
     NetworkFailure,
+    PeerFault,
     UnknownMember,
     UntrustedPeer,
 )
@@ -102,8 +104,28 @@ class Consumer:
         hosted = self.snapshots.services().client(client)
         return frozenset() if hosted is None else hosted.repairs
 
-    async def carry(self, http: web.BaseRequest, call: SystemCall) -> web.StreamResponse:
-        """Carry a call, whatever it is written in; every failure becomes a fault."""
+    async def ask(self, request: OwnRequest) -> OwnAnswer:
+        """Ask another node ourselves, in the owner's name; the answer, whatever its status.
+
+        Raises PeerFault with the fault that an information system would have got.
+        """
+        if request.client != self.own_server.owner:
+            raise UnknownMember(f"Client '{request.client}' does not own this server")
+        call = OwnCall(request)
+        await self.carry(None, call)
+        if call.failure is not None:
+            fault = call.failure.fault
+            raise PeerFault(fault.code, fault.text, fault.detail, fault.actor)
+        if call.answer is None:
+            raise AssertionError("a call that did not fail was answered")
+        return call.answer
+
+    async def carry(self, http: web.BaseRequest | None, call: SystemCall) -> web.StreamResponse:
+        """Carry a call, whatever it is written in; every failure becomes a fault.
+
+        Args:
+            http: what the call came with; None for one of the node itself.
+        """
         with Account("consumer", self.metrics, self.ended) as account:
             try:
                 return await self._exchange(http, call, account)
@@ -113,7 +135,7 @@ class Consumer:
                 return await call.tell_failure(failure)
 
     async def _exchange(
-        self, http: web.BaseRequest, call: SystemCall, account: Account
+        self, http: web.BaseRequest | None, call: SystemCall, account: Account
     ) -> web.StreamResponse:
         asked = await self._read(http, call, account)
         request, snapshot = asked.request, asked.snapshot
@@ -135,7 +157,9 @@ class Consumer:
                 account.clock.mark("answer")
                 return answer
 
-    async def _read(self, http: web.BaseRequest, call: SystemCall, account: Account) -> _Asked:
+    async def _read(
+        self, http: web.BaseRequest | None, call: SystemCall, account: Account
+    ) -> _Asked:
         """What is asked, by a system that may ask it."""
         call.check_method()
         snapshot = self.snapshots.take()
@@ -144,16 +168,20 @@ class Consumer:
         account.client_server = None if own is None else own.address
         request = await call.read(snapshot.conf.own_instance, account)
         account.about(request)
-        hosted = snapshot.services.client(request.client)
-        if hosted is None:
-            raise UnknownMember(f"Client '{request.client}' not found")
-        authenticate(
-            hosted, tls_facts(http.transport), snapshot.at, own_certificate=self.own_certificate
-        )
+        if http is not None:
+            self._authenticate(http, request.client, snapshot)
         signer = self.evidence.signers.signer_of(request.client.member, snapshot.conf, snapshot.at)
         attachments = await call.attachments()
         account.clock.mark("accept")
         return _Asked(call, request, snapshot, signer, attachments)
+
+    def _authenticate(self, http: web.BaseRequest, client: ClientId, snapshot: Snapshot) -> None:
+        hosted = snapshot.services.client(client)
+        if hosted is None:
+            raise UnknownMember(f"Client '{client}' not found")
+        authenticate(
+            hosted, tls_facts(http.transport), snapshot.at, own_certificate=self.own_certificate
+        )
 
     def _require_identity(self, call: SystemCall) -> None:
         try:
