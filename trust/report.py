@@ -28,20 +28,22 @@ class Check:
         outcome: how it ended.
         detail: a sentence for people; what was found and what was expected when it failed.
         code: the fault code of a failure (`invalid_signature_value`), empty otherwise.
+        kind: which one, where a code stands for several failures (`revoked`, `age`).
     """
 
     name: str
     outcome: Outcome
     detail: str = ""
     code: str = ""
+    kind: str = ""
 
 
 def passed(name: str, detail: str = "") -> Check:
     return Check(name, Outcome.PASSED, detail)
 
 
-def failed(name: str, code: str, detail: str) -> Check:
-    return Check(name, Outcome.FAILED, detail, code)
+def failed(name: str, code: str, detail: str, kind: str = "") -> Check:
+    return Check(name, Outcome.FAILED, detail, code, kind)
 
 
 def indeterminate(name: str, code: str, detail: str) -> Check:

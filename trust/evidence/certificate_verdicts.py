@@ -6,7 +6,7 @@ What depends on the moment is judged every time.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
 
@@ -51,7 +51,7 @@ def judge_certificate(
     """
     ocsp = check_ocsp(ocsp_responses, certificate, anchor, conf, at, instance=instance)
     if ocsp.outcome is not Outcome.PASSED:
-        ocsp = Check(ocsp.name, ocsp.outcome, ocsp.detail, f"invalid_cert_path.{ocsp.code}")
+        ocsp = replace(ocsp, code=f"invalid_cert_path.{ocsp.code}")
     return CertificateVerdict(check_path(certificate, (), anchor, at), ocsp)
 
 

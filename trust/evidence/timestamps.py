@@ -128,7 +128,10 @@ def check_timestamp(
     try:
         parsed = parse_timestamp(token)
     except asn1.NotAsn1 as error:
-        return _failed("malformed_signature", f"The time-stamp can't be read: {error}")
+        text = f"The time-stamp can't be read: {error}"
+        return TimestampVerdict(
+            failed("timestamp", "malformed_signature", text, "unreadable"), None, ""
+        )
     found = hashlib.new(parsed.imprint_hash.name, stamped).digest()
     if not hmac.compare_digest(found, parsed.imprint):
         return _failed("malformed_signature", "Timestamp hashes do not match")

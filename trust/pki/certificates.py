@@ -215,10 +215,11 @@ def find_path(
         )
         chain = verifier.verify(leaf, list(intermediates)).chain
     except (VerificationError, *UNREADABLE) as error:
-        return _no_path(leaf, _reason(leaf, at, error))
+        kind = "" if valid_at(leaf, at) else _kind(leaf, at)
+        return _no_path(leaf, _reason(leaf, at, error), kind)
     for certificate in chain[:-1]:
         if not valid_at(certificate, at):
-            return _no_path(leaf, _out_of_dates(certificate, at))
+            return _no_path(leaf, _out_of_dates(certificate, at), _kind(certificate, at))
     text = f"{describe(leaf)} is certified by {describe(anchor)} as of {at}"
     return passed("certificate_path", text), tuple(chain[:-1])
 
@@ -258,9 +259,13 @@ def _out_of_dates(certificate: x509.Certificate, at: datetime) -> str:
     return f"{describe(certificate)} is valid from {first} to {last}, judged at {at}"
 
 
-def _no_path(leaf: x509.Certificate, why: str) -> tuple[Check, tuple[()]]:
+def _kind(certificate: x509.Certificate, at: datetime) -> str:
+    return "not_yet_valid" if at < certificate.not_valid_before_utc else "expired"
+
+
+def _no_path(leaf: x509.Certificate, why: str, kind: str = "") -> tuple[Check, tuple[()]]:
     text = f"No valid certificate path from {describe(leaf)} to an approved CA: {why}"
-    return failed("certificate_path", "cannot_create_cert_path", text), ()
+    return failed("certificate_path", "cannot_create_cert_path", text, kind), ()
 
 
 def issuing_chain(

@@ -199,14 +199,15 @@ def check_ocsp(
     response = next((found for found in _readable(responses) if found.cert_id == wanted), None)
     if response is None:
         text = f"Unable to find OCSP response for certificate {describe(certificate)}"
-        return _failed("cert_validation", text)
-    if problem := _signer_problem(response, issuer, instance, conf, at) or _age_problem(
-        response.facts, conf, at
-    ):
+        return _failed("cert_validation", text, "absent")
+    if problem := _signer_problem(response, issuer, instance, conf, at):
         return _failed("incorrect_validation_info", problem)
+    if problem := _age_problem(response.facts, conf, at):
+        return _failed("incorrect_validation_info", problem, "age")
     if response.facts.status is not CertificateStatus.GOOD and not any_status:
         text = f"OCSP response indicates certificate status is {response.facts}"
-        return _failed("cert_validation", f"{text}: {describe(certificate)}")
+        kind = response.facts.status.value
+        return _failed("cert_validation", f"{text}: {describe(certificate)}", kind)
     return passed("ocsp_response", _margin(response.facts, conf, at))
 
 
@@ -218,8 +219,8 @@ def _readable(responses: Sequence[bytes]) -> Iterator[OcspResponse]:
             continue  # says nothing about any certificate
 
 
-def _failed(code: str, text: str) -> Check:
-    return failed("ocsp_response", code, text)
+def _failed(code: str, text: str, kind: str = "") -> Check:
+    return failed("ocsp_response", code, text, kind)
 
 
 def _signer_problem(
