@@ -1,0 +1,361 @@
+"""Checkpoints of the log: what others can hold against it later.
+
+On an interval the tree takes in the leaves that have come, its root is signed and written down as
+a checkpoint, the checkpoint is time-stamped, and full tiles go to the archive store. Any number of
+processes may run this; who has the lock of the one row in `log_tree` works, the others pass.
+
+A log that no longer continues its last checkpoint is not signed: the problem is told instead.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from node.log.tree import LEAVES_AT_ONCE, BrokenLog, Tree
+from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
+from trust.errors import EvidenceRejected, ExchangeError, MalformedMessage, StorageError
+from trust.evidence.checkpoints import Checkpoint, InclusionProof
+from trust.evidence.notes import NoteKey, NoteKeyKind, NoteSignature, SignedNote
+from trust.evidence.tiles import Tile, tiles_of
+from trust.ids import ServerId
+from trust.settings import Bounds, setting
+from trust.witness.announcement import check_checkpoint, log_origin, sign_checkpoint
+
+_LOG = logging.getLogger(__name__)
+_FOLDER = "log/"  # of the archive store
+_STAMPED_AT_ONCE = 20
+_TILES_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransparencySettings:
+    """Checkpoints of the log, and who witnesses them."""
+
+    interval: Annotated[timedelta, Bounds(timedelta(seconds=1), timedelta(days=1))] = setting(
+        timedelta(minutes=10), "how often a checkpoint is made, if the log has grown"
+    )
+    peers: bool = setting(True, "hand checkpoints to nodes met in exchanges that witness them")
+    registry: str = setting(
+        "",
+        "address of a registry that witnesses checkpoints; empty: none does",
+        example="http://registry.example.org:8090",
+    )
+    registry_key: str = setting("", "that registry's witness key; empty: any key is taken")
+
+
+class TileStore(Protocol):
+    """The archive store, as far as tiles need it; every method raises StorageError."""
+
+    async def put(self, name: str, content: bytes, *, overwrite: bool = True) -> None: ...
+
+    async def read(self, name: str, largest: int) -> bytes: ...
+
+    async def size_of(self, name: str) -> int | None: ...
+
+
+class Stamped(Protocol):
+    """What a time-stamping service gave."""
+
+    @property
+    def token(self) -> bytes: ...
+
+
+Stamp = Callable[[bytes], Awaitable[Stamped]]
+
+
+class NotInCheckpoint(StorageError):
+    """The record is not in a checkpoint yet, or there is none of that number."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogKey:
+    """The key of a node's log, with the name of the log."""
+
+    private: Ed25519PrivateKey
+    public: NoteKey
+
+    @classmethod
+    def of(cls, private: Ed25519PrivateKey, server: ServerId) -> "LogKey":
+        raw = private.public_key().public_bytes_raw()
+        return cls(private, NoteKey(log_origin(server), NoteKeyKind.LOG, raw))
+
+    def sign(self, data: bytes) -> bytes:
+        return self.private.sign(data)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCheckpoint:
+    """A checkpoint as it stands in the database; it may have been tampered with.
+
+    Attributes:
+        note: with the log's own signatures alone.
+    """
+
+    size: int
+    at: datetime
+    note: bytes
+    key: str
+    token: bytes | None
+
+
+class Transparency:
+    """Makes the checkpoints of one node's log and the proofs that refer to them.
+
+    Args:
+        stamp: asks for a time-stamp over the given bytes; None where nobody stamps.
+        store: where full tiles go; None where there is none.
+
+    Attributes:
+        listeners: called when there is a new checkpoint.
+        problem: why there can't be one, in words; None while all is well.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        key: LogKey,
+        settings: TransparencySettings,
+        clock: Callable[[], datetime],
+        stamp: Stamp | None = None,
+        store: TileStore | None = None,
+    ) -> None:
+        self.key = key
+        self.listeners: list[Callable[[], None]] = []
+        self.problem: str | None = None
+        self.size = 0  # of the newest checkpoint
+        self._pool = pool
+        self._settings = settings
+        self._clock = clock
+        self._stamp = stamp
+        self._store = store
+
+    async def run(self) -> None:
+        """Make checkpoints until cancelled."""
+        while True:
+            await self.round()
+            await asyncio.sleep(self._settings.interval.total_seconds())
+
+    async def round(self) -> None:
+        """One checkpoint with all that belongs to it; what fails is told and tried again."""
+        try:
+            await self.make()
+            await self.stamp()
+            await self.store_tiles()
+        except (StorageError, BrokenLog) as error:
+            if self.problem != str(error):
+                _LOG.warning("No checkpoint of the log: %s", error)
+            self.problem = str(error)
+        else:
+            self.problem = None
+        for listener in self.listeners:
+            listener()
+
+    # --- making -----------------------------------------------------------------------------------
+
+    async def make(self) -> Checkpoint | None:
+        """Take in what has come and sign it; None when there is nothing new, or another is at it.
+
+        Raises StorageError, and BrokenLog when the log does not continue its last checkpoint.
+        """
+        while True:
+            async with self._working() as connection:
+                if connection is None:
+                    return None
+                size = await connection.fetchval("SELECT size FROM log_tree")
+                end = await connection.fetchval("SELECT leaves FROM log_size")
+                if size == end:
+                    return await self._checkpoint(connection, size)
+                await self._grow(connection, size, end)
+
+    async def _grow(self, connection: PooledConnection, size: int, end: int) -> None:
+        if end < size:
+            raise BrokenLog(f"The log has {end} leaves, and its tree {size}")
+        end = min(end, size + LEAVES_AT_ONCE)
+        await self._tree(connection).grow(size, end)
+        await connection.execute("UPDATE log_tree SET size = $1", end)
+
+    async def _checkpoint(self, connection: PooledConnection, size: int) -> Checkpoint | None:
+        last = await self._newest(connection)
+        at = self._clock()
+        if last is not None:
+            at = max(at, await self._check_continues(connection, last, size))
+            self.size = last.size
+        if size == (0 if last is None else last.size):
+            return None
+        root = await self._tree(connection).root(size)
+        made = Checkpoint(self.key.public.name, size, root)
+        note = sign_checkpoint(made, self.key.public, at, self.key.sign)
+        await connection.execute(
+            "INSERT INTO log_checkpoint (size, at, note, key) VALUES ($1, $2, $3, $4)",
+            size,
+            at,
+            note.raw,
+            self.key.public.text,
+        )
+        self.size = size
+        return made
+
+    async def _check_continues(
+        self, connection: PooledConnection, last: KeptCheckpoint, size: int
+    ) -> datetime:
+        """The last checkpoint's time, if it is good and the tree still has its root."""
+        try:
+            checkpoint, at = check_checkpoint(last.note, NoteKey.parse(last.key))
+        except (EvidenceRejected, MalformedMessage) as error:
+            raise BrokenLog(f"The last checkpoint was changed: {error.text}") from error
+        if checkpoint.size != last.size or checkpoint.origin != self.key.public.name:
+            raise BrokenLog("The last checkpoint was changed: it stands under another size or name")
+        if size < checkpoint.size:
+            raise BrokenLog(f"The log has {size} leaves, and its last checkpoint {checkpoint.size}")
+        if await self._tree(connection).root(checkpoint.size) != checkpoint.root:
+            raise BrokenLog(f"The log is not the one of its checkpoint of {checkpoint.size} leaves")
+        return at
+
+    async def stamp(self) -> int:
+        """Have checkpoints time-stamped that are not; how many were. Raises StorageError."""
+        if self._stamp is None:
+            return 0
+        async with self._reading() as connection:
+            rows = await connection.fetch(
+                "SELECT size, note FROM log_checkpoint WHERE token IS NULL"
+                " ORDER BY size DESC LIMIT $1",
+                _STAMPED_AT_ONCE,
+            )
+        for done, row in enumerate(rows):
+            try:
+                stamped = await self._stamp(row["note"])
+            except ExchangeError as error:
+                _LOG.warning("A checkpoint is not time-stamped: %s", error)
+                return done
+            async with self._reading() as connection:
+                await connection.execute(
+                    "UPDATE log_checkpoint SET token = $2 WHERE size = $1 AND token IS NULL",
+                    row["size"],
+                    stamped.token,
+                )
+        return len(rows)
+
+    async def store_tiles(self) -> int:
+        """Put full tiles into the archive store; how many. Raises StorageError, BrokenLog."""
+        if self._store is None:
+            return 0
+        written = 0
+        while count := await self._store_some(self._store):
+            written += count
+        return written
+
+    async def _store_some(self, store: TileStore) -> int:
+        """Up to so many tiles of leaves, with the tiles above that they fill."""
+        async with self._working() as connection:
+            if connection is None:
+                return 0
+            row = await connection.fetchrow("SELECT size, stored FROM log_tree")
+            if row is None:
+                raise BrokenLog("The log's tree has lost its size")
+            end = min(row["size"] // 256, row["stored"] // 256 + _TILES_AT_ONCE) * 256
+            tiles = [tile for tile in tiles_of(row["stored"], end) if tile.full]
+            tree = self._tree(connection)
+            for tile in tiles:
+                await store.put(_FOLDER + tile.path, await tree.tile(tile))
+            if tiles:
+                await connection.execute("UPDATE log_tree SET stored = $1", end)
+            return len(tiles)
+
+    # --- proofs -----------------------------------------------------------------------------------
+
+    async def newest(self) -> KeptCheckpoint | None:
+        """The newest checkpoint as it stands; raises StorageError."""
+        async with self._reading() as connection:
+            return await self._newest(connection)
+
+    async def inclusion(self, number: int) -> InclusionProof:
+        """That the record of this number is in the log, by the newest checkpoint.
+
+        Raises NotInCheckpoint, StorageError, BrokenLog.
+        """
+        async with self._reading() as connection:
+            leaf = await connection.fetchval("SELECT leaf FROM log_leaf WHERE number = $1", number)
+            last = await self._newest(connection)
+            if leaf is None or last is None or leaf >= last.size:
+                raise NotInCheckpoint(f"Record {number} is in no checkpoint of the log yet")
+            proof = await self._tree(connection).inclusion(leaf, last.size)
+            note = await self._with_witnesses(connection, last)
+        return InclusionProof(leaf, proof, note)
+
+    async def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """That the tree of `new` leaves continues the one of `old`.
+
+        Raises ValueError when it is larger than the tree is, StorageError, BrokenLog.
+        """
+        async with self._reading() as connection:
+            if new > await connection.fetchval("SELECT size FROM log_tree"):
+                raise ValueError(f"the tree has no {new} leaves")
+            return await self._tree(connection).consistency(old, new)
+
+    async def cosigned(
+        self, size: int, witness: NoteKey, line: NoteSignature, at: datetime
+    ) -> None:
+        """Keep what a witness signed; the line is checked. Raises StorageError."""
+        async with self._reading() as connection:
+            await connection.execute(
+                "INSERT INTO log_cosignature VALUES ($1, $2, $3, $4, $5) ON CONFLICT"
+                " (size, witness) DO UPDATE SET key = $3, line = $4, at = $5",
+                size,
+                witness.name,
+                witness.text,
+                line.line,
+                at,
+            )
+
+    async def stored_leaves(self) -> int:
+        """How many leaves are durable in the archive store, so that their rows may go."""
+        async with self._reading() as connection:
+            return int(await connection.fetchval("SELECT stored FROM log_tree"))
+
+    async def _with_witnesses(
+        self, connection: PooledConnection, checkpoint: KeptCheckpoint
+    ) -> bytes:
+        rows = await connection.fetch(
+            "SELECT line FROM log_cosignature WHERE size = $1 ORDER BY at, witness",
+            checkpoint.size,
+        )
+        note = SignedNote.parse(checkpoint.note)
+        return note.signed([NoteSignature.parse(row["line"]) for row in rows]).raw
+
+    async def _newest(self, connection: PooledConnection) -> KeptCheckpoint | None:
+        row = await connection.fetchrow(
+            "SELECT size, at, note, key, token FROM log_checkpoint ORDER BY size DESC LIMIT 1"
+        )
+        return None if row is None else KeptCheckpoint(**dict(row))
+
+    # --- the database -----------------------------------------------------------------------------
+
+    def _tree(self, connection: PooledConnection) -> Tree:
+        return Tree(connection, self._stored_tile)
+
+    async def _stored_tile(self, tile: Tile) -> bytes | None:
+        name = _FOLDER + tile.path
+        if self._store is None or await self._store.size_of(name) is None:
+            return None
+        return await self._store.read(name, tile.width * 32)
+
+    @asynccontextmanager
+    async def _working(self) -> "AsyncIterator[PooledConnection | None]":
+        """A transaction that one process at a time has; None while another one has it."""
+        async with self._reading() as connection, connection.transaction():
+            free = await connection.fetchval("SELECT id FROM log_tree FOR UPDATE SKIP LOCKED")
+            yield None if free is None else connection
+
+    @asynccontextmanager
+    async def _reading(self) -> "AsyncIterator[PooledConnection]":
+        try:
+            async with self._pool.acquire(timeout=10) as connection:
+                yield connection
+        except DATABASE_ERRORS as error:
+            raise StorageError(f"The log's tree can't be used: {describe(error)}") from error
