@@ -7,7 +7,7 @@ import pytest
 
 from trust.digests import SHA512_URI, sha512
 from trust.evidence.hashchain import PartDigest, build_hash_chains, verify_hash_chain
-from trust.evidence.timestamp_tree import BLOCK, block_top, build_tree_chain, build_tree_result
+from trust.evidence.timestamp_tree import BLOCK, TreeBlock, block_top, build_tree_result
 
 NAME = "/META-INF/signatures.xml"
 URI = "/ts-hashchain.xml#STEP0"
@@ -24,8 +24,9 @@ def tops_of(digests: list[bytes]) -> bytes:
 
 
 def chain_of(digests: list[bytes], leaf: int) -> bytes:
-    start = leaf - leaf % BLOCK
-    return build_tree_chain(tops_of(digests), len(digests), digests[start : start + BLOCK], leaf)
+    number, place = divmod(leaf, BLOCK)
+    block = digests[number * BLOCK : (number + 1) * BLOCK]
+    return TreeBlock(tops_of(digests), len(digests), number, block).chain(place)
 
 
 def check(result: bytes, chain: bytes, digest: bytes) -> None:
@@ -71,7 +72,7 @@ def test_leaves_that_were_altered_have_no_chain() -> None:
     tops = tops_of(digests)
     block = [*digests[1024:1100], sha512(b"another"), *digests[1101:]]
     with pytest.raises(ValueError, match="block 1 are not those that were stamped"):
-        build_tree_chain(tops, 1500, block, 1030)
+        TreeBlock(tops, 1500, 1, block)
 
 
 @pytest.mark.parametrize(("tops", "leaves"), [(b"", 1), (bytes(64), 1025), (bytes(63), 1)])

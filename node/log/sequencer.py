@@ -10,7 +10,6 @@ than that of a higher number comes after it.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -46,15 +45,6 @@ SELECT time, number, sha512(message) AS message, sha512(signature) AS signature,
 FROM message_record AS r
 WHERE (time, number) > ($1, $2) AND time < $3 ORDER BY time, number LIMIT $4
 """
-
-
-@dataclass(frozen=True, slots=True)
-class LogSize:
-    """How far the log has come: places given out, and how many of them are time-stamped."""
-
-    leaves: int
-    stamped: int
-    queued: int
 
 
 class Sequencer:
@@ -139,19 +129,6 @@ class Sequencer:
         place = (rows[-1]["time"], rows[-1]["number"]) if full else (end, 0)
         await connection.execute("UPDATE evidence_backlog SET time = $1, number = $2", *place)
         return full
-
-    async def size(self) -> LogSize:
-        """How far the log has come at the moment; raises StorageError."""
-        try:
-            row = await self._pool.fetchrow(
-                "SELECT leaves, stamped, (SELECT count(*) FROM evidence_queue) AS queued"
-                " FROM log_size"
-            )
-        except DATABASE_ERRORS as error:
-            raise StorageError(f"The message log can't be read: {describe(error)}") from error
-        if row is None:
-            raise StorageError("The message log has lost its size")
-        return LogSize(row["leaves"], row["stamped"], row["queued"])
 
 
 def _leaf_of(row: asyncpg.Record) -> bytes:

@@ -1,4 +1,4 @@
-"""How the message log is kept."""
+"""How the message log is kept and time-stamped."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -59,3 +59,48 @@ class MessageLogSettings:
                 SettingProblem(("body_folder",), "nothing", 'a folder, or body_beyond = "drop"')
             ]
         return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimestampingSettings:
+    """Who says when the records of the log were there, and how often."""
+
+    required: bool = setting(
+        True, "refuse messages while the trust list names no service and none is given here"
+    )
+    urls: tuple[str, ...] = setting(
+        (), "services to ask, in order; empty: those of the trust list, free ones first"
+    )
+    interval: Annotated[timedelta, Bounds(timedelta(0), timedelta(days=1))] = setting(
+        timedelta(0), 'longest wait of a record for its time-stamp; "0s": as the trust list says'
+    )
+    immediately: bool = setting(
+        False, "a message waits for its time-stamp before it goes on, and fails without"
+    )
+    failure_period: Annotated[timedelta, Bounds(timedelta(0), timedelta(days=365))] = setting(
+        timedelta(hours=4),
+        'after failing for so long no message is taken until it works again; "0s": no limit',
+    )
+    retry_delay: Annotated[timedelta, Bounds(timedelta(seconds=1), timedelta(hours=1))] = setting(
+        timedelta(seconds=60), "longest pause between two attempts after a failure"
+    )
+    records_at_once: Annotated[int, Bounds(1, 1 << 22)] = setting(
+        1_000_000, "records under one time-stamp at the most"
+    )
+    connect_timeout: Annotated[timedelta, Bounds(timedelta(seconds=1), timedelta(minutes=5))] = (
+        setting(timedelta(seconds=20), "to connect to a service")
+    )
+    answer_timeout: Annotated[timedelta, Bounds(timedelta(seconds=1), timedelta(minutes=5))] = (
+        setting(timedelta(seconds=60), "until a service has answered")
+    )
+    clock_difference: Annotated[timedelta, Bounds(timedelta(seconds=1), timedelta(hours=1))] = (
+        setting(timedelta(minutes=5), "how far a service's clock may be from ours")
+    )
+
+    def problems(self) -> list[SettingProblem]:
+        """What no service can be asked by."""
+        return [
+            SettingProblem(("urls",), f'"{url}"', "http:// or https:// addresses")
+            for url in self.urls
+            if not url.lower().startswith(("http://", "https://"))
+        ]

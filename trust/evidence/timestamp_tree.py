@@ -47,28 +47,40 @@ def build_tree_result(tops: bytes, leaves: int) -> bytes:
     return result_text(_RESULT_URI, SHA512_URI, value).encode("ascii")
 
 
-def build_tree_chain(tops: bytes, leaves: int, block: Sequence[bytes], leaf: int) -> bytes:
-    """The file that leads from the stamped one to a leaf, `ts-hashchain.xml`.
+class TreeBlock:
+    """The leaves of one block of a stamped tree, and the way to each of them.
 
-    Raises ValueError when the block is not the one whose node stands in `tops`.
+    Raises ValueError when the leaves are not those whose node stands in `tops`.
 
     Args:
-        block: the leaves of the block that holds the leaf.
-        leaf: its place in the tree, from 0.
+        tops, leaves: of the whole tree.
+        number: of the block, from 0.
+        block: its leaves.
     """
-    number, place = divmod(leaf, BLOCK)
-    nodes = [TreeNode(value) for value in _split(tops, leaves)]
-    part = PartDigest(_SIGNATURE_NAME, block[place])
-    if leaves == 1:
-        path: tuple[TreeNode, ...] = (TreeNode(part.digest, parts=(part,), stepped=True),)
-    else:
-        own = _join(block, part, place)
+
+    def __init__(self, tops: bytes, leaves: int, number: int, block: Sequence[bytes]) -> None:
+        nodes = [TreeNode(value) for value in _split(tops, leaves)]
+        own = _join(block)
         if own.digest != nodes[number].digest:
             raise ValueError(f"the leaves of block {number} are not those that were stamped")
         nodes[number] = own
-        upper = _path(join_nodes(nodes, SHA512_URI), number, len(nodes))
-        path = (*upper, *_path(own, place, len(block))[1:])
-    return chain_text(path, SHA512_URI).encode("ascii")
+        self._count = len(block)
+        self._own = own
+        if leaves == 1:
+            self._above: tuple[TreeNode, ...] = ()
+            value = step_value(SHA512_URI, [own.digest])
+            self._own = TreeNode(value, parts=own.parts, stepped=True)
+        else:
+            self._above = _path(join_nodes(nodes, SHA512_URI), number, len(nodes))[:-1]
+
+    def chain(self, place: int) -> bytes:
+        """The file that leads from the stamped one to a leaf, `ts-hashchain.xml`.
+
+        Args:
+            place: of the leaf in its block, from 0.
+        """
+        path = (*self._above, *_path(self._own, place, self._count))
+        return chain_text(path, SHA512_URI).encode("ascii")
 
 
 def _split(tops: bytes, leaves: int) -> list[bytes]:
@@ -78,13 +90,10 @@ def _split(tops: bytes, leaves: int) -> list[bytes]:
     return found
 
 
-def _join(digests: Sequence[bytes], part: PartDigest | None = None, place: int = 0) -> TreeNode:
-    """The tree over one block; `part` stands in the leaf at `place`."""
+def _join(digests: Sequence[bytes]) -> TreeNode:
     if not 1 <= len(digests) <= BLOCK or {len(each) for each in digests} != {_DIGEST_SIZE}:
         raise ValueError(f"{len(digests)} digests are no block of SHA-512 digests")
-    nodes = [TreeNode(value) for value in digests]
-    if part is not None:
-        nodes[place] = TreeNode(part.digest, parts=(part,))
+    nodes = [TreeNode(value, parts=(PartDigest(_SIGNATURE_NAME, value),)) for value in digests]
     return join_nodes(nodes, SHA512_URI)
 
 
