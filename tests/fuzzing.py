@@ -24,7 +24,7 @@ LONG = bool(os.environ.get("SACBE_FUZZ"))
 COUNT = 100_000 if LONG else 3000
 SEED = int(os.environ.get("SACBE_FUZZ_SEED") or (Random().randrange(1 << 32) if LONG else 0))
 MOST_MEMORY = 64 << 20  # of the process, between a tenth of the inputs and all of them
-MOST_BLOCKS = 20_000
+MOST_BLOCKS = 40_000  # caches of certificates fill up meanwhile
 MOST_SECONDS = 5.0  # for one input; the machine may be busy with others
 
 _LOG = logging.getLogger(__name__)

@@ -193,23 +193,23 @@ def _container(
         ),
         time=record.time,
     )
-    return container if stamp is None else _stamped(container, stamp)
+    if stamp is None:
+        return container
+    if stamp.chain_result is None:
+        return dataclasses.replace(container, signature=_with_token(record, stamp.token))
+    return dataclasses.replace(
+        container,
+        timestamp_chain_result=stamp.chain_result,
+        timestamp_chain=stamp.chain,
+        timestamp=stamp.token,
+    )
 
 
-def _stamped(container: Container, stamp: Stamp) -> Container:
-    """The container with its time-stamp where X-Road has it.
-
-    A signature that has no place for a token gets it in a file, as verifiers also read it.
-    """
-    if stamp.chain_result is not None:
-        return dataclasses.replace(
-            container,
-            timestamp_chain_result=stamp.chain_result,
-            timestamp_chain=stamp.chain,
-            timestamp=stamp.token,
-        )
+def _with_token(record: StoredRecord, token: bytes) -> bytes:
+    """The record's signature with a token of its own; it had a place for it when it was stamped."""
     try:
-        signature = insert_timestamp(container.signature, stamp.token)
-    except EvidenceRejected:
-        return dataclasses.replace(container, timestamp=stamp.token)
-    return dataclasses.replace(container, signature=signature)
+        return insert_timestamp(record.signature, token)
+    except EvidenceRejected as error:
+        raise StorageError(
+            f"The signature of record {record.number} is not what was time-stamped: {error.text}"
+        ) from error
