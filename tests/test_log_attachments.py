@@ -191,7 +191,7 @@ async def test_each_attachment_is_kept_by_its_own_size(
         assert [body.size for body in record.attachments] == [101, 100, 102]
         assert [await log.body_of(record, n) for n in (1, 2, 3)] == [None, data[1], None]
         target = io.BytesIO()
-        await write_record_container(log, record, target)
+        await write_record_container(log, record, target, None)
     found = parse_container(target.getvalue(), keep_attachments=True).attachments
     kept = {f"attachment{n}": body for n, body in enumerate(data, 1)}
     if beyond is Beyond.DROP:
@@ -322,13 +322,13 @@ async def test_a_signed_message_with_attachments_is_proven_by_its_container(
         await log.append(record)
         (stored,) = (await log.find(RecordQuery())).records
         target = io.BytesIO()
-        await write_record_container(log, stored, target)
+        await write_record_container(log, stored, target, None)
         await log._pool.execute("UPDATE message_attachment SET body = 'other!' WHERE position = 2")
         changed = io.BytesIO()
-        await write_record_container(log, stored, changed)
+        await write_record_container(log, stored, changed, None)
         await log._pool.execute("DELETE FROM message_attachment")
         with pytest.raises(StorageError, match="body of record"):
-            await write_record_container(log, stored, io.BytesIO())
+            await write_record_container(log, stored, io.BytesIO(), None)
     verdict = verify_container(parse_container(target.getvalue()), signatory.conf, NOON)
     assert verdict.verdict is Outcome.PASSED, verdict.reason
     assert [part.name for part in verdict.parts] == [
