@@ -154,10 +154,10 @@ def judge(signatory: Signatory) -> Judge:
 
 def archived(files: dict[str, bytes], previous: ArchiveEnd = START) -> tuple[bytes, str]:
     target = io.BytesIO()
-    writer = ArchiveWriter(target, previous)
-    for name, data in files.items():
-        writer.add(name, NOON, (data[:1000], data[1000:]))
-    writer.finish()
+    with ArchiveWriter(target, previous) as writer:
+        for name, data in files.items():
+            writer.add(name, NOON, (data[:1000], data[1000:]))
+        writer.finish()
     return target.getvalue(), writer.digest
 
 

@@ -9,11 +9,11 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from node.log.bodies import Bodies, KeptBody
 from node.log.records import (
@@ -45,6 +45,16 @@ _UPKEEP = timedelta(minutes=10)
 _CLOSED = "The message log is closed"
 
 
+class Stamping(Protocol):
+    """What decides whether records may be taken for want of time-stamps: a `Timestamper`."""
+
+    def check(self) -> None:
+        """Raise LoggingFailed while no message may be taken."""
+
+    async def after(self) -> None:
+        """What a message waits for after its record is stored; raises LoggingFailed."""
+
+
 @dataclass(slots=True, eq=False)
 class _Entry:
     """A record in the queue."""
@@ -63,6 +73,7 @@ class MessageLog:
         evidence_life: how long a signed message counts as fresh at the moment, from the global
             configuration; replay keys are kept at least as long.
         on_stored: called whenever records have become durable.
+        stamping: None where nobody cares for time-stamps.
     """
 
     def __init__(
@@ -73,12 +84,14 @@ class MessageLog:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         evidence_life: Callable[[], timedelta] = timedelta,
         on_stored: Callable[[], None] = lambda: None,
+        stamping: Stamping | None = None,
     ) -> None:
         self.settings = settings or MessageLogSettings()
         self._pool = pool
         self._clock = clock
         self._evidence_life = evidence_life
         self._on_stored = on_stored
+        self._stamping = stamping
         self._bodies = Bodies(self.settings)
         self._search = RecordSearch(pool)
         self._writer = GroupWriter(pool)
@@ -127,15 +140,17 @@ class MessageLog:
     # --- writing ----------------------------------------------------------------------------------
 
     async def append(self, record: MessageRecord) -> int:
-        """Store a record; its number, once it is durable.
+        """Store a record; its number, once it is durable and stamped if it must be.
 
         When this is cancelled the record may or may not be stored.
 
         Raises:
-            LoggingFailed: it is not stored, as far as anybody can tell.
+            LoggingFailed: it is not stored, as far as anybody can tell, or not stamped in time.
             ReplayDetected: a record with the same replay key is stored already.
         """
         self._refuse_when_unusable()
+        if self._stamping is not None:
+            self._stamping.check()
         size = self._size_of(record)
         try:
             await self._room.take(size, self.settings.queue_wait.total_seconds())
@@ -148,7 +163,10 @@ class MessageLog:
             raise
         self._queue.append(entry)
         self._wake.set()
-        return await entry.done
+        number = await entry.done
+        if self._stamping is not None:
+            await self._stamping.after()
+        return number
 
     async def _prepare(self, record: MessageRecord, size: int) -> _Entry:
         kept = await self._bodies.keep(record.attachments, record.time)
@@ -330,6 +348,10 @@ class MessageLog:
     ) -> RecordPage:
         """One page of records, in order of time; raises StorageError."""
         return await self._search.find(query, after=after, limit=limit, newest_first=newest_first)
+
+    async def read(self, places: Sequence[Place]) -> tuple[StoredRecord, ...]:
+        """The records at these places that are there, in order of time; raises StorageError."""
+        return await self._search.read(places)
 
     async def body_of(self, record: StoredRecord, position: int = 1) -> bytes | None:
         """An attachment, counted from 1, that is in the record; None for one that is not.

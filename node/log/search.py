@@ -105,6 +105,23 @@ class RecordSearch:
         full = len(records) == limit
         return RecordPage(records, Place(records[-1].time, records[-1].number) if full else None)
 
+    async def read(self, places: Sequence[Place]) -> tuple[StoredRecord, ...]:
+        """The records at these places that are there, in order of time; raises StorageError."""
+        # Only our own words stand in the text.
+        sql = (
+            f"SELECT {READ_COLUMNS} FROM message_record"  # noqa: S608
+            " JOIN unnest($1::timestamptz[], $2::bigint[]) AS wanted (time, number)"
+            " USING (time, number) ORDER BY time, number"
+        )
+        try:
+            rows = await self._pool.fetch(
+                sql, [place.time for place in places], [place.number for place in places]
+            )
+            further = await self._further([row for row in rows if row["further_attachments"]])
+        except DATABASE_ERRORS as error:
+            raise _unreadable(error) from error
+        return tuple(read_row(row, further[row["number"]]) for row in rows)
+
     async def _further(
         self, rows: Sequence[asyncpg.Record]
     ) -> defaultdict[int, list[asyncpg.Record]]:

@@ -3,12 +3,13 @@
 Source: signatures.md 11.1; X-Road 7.8 LogArchiveCache.java, LogArchiveWriter.java.
 """
 
+import contextlib
 import hashlib
 import re
 import zipfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from trust.evidence.linkinginfo import (
     ALGORITHM,
@@ -48,6 +49,8 @@ def archive_file_name(group: str, first: datetime, last: datetime, digest: str) 
 class ArchiveWriter:
     """One archive file being written to a seekable file; memory grows by a line a container.
 
+    with ArchiveWriter(target, previous) as writer: … writer.finish()
+
     Containers are packed already and stored as they are. X-Road means the same by deflating them
     at level 0; its readers take both.
     """
@@ -59,6 +62,14 @@ class ArchiveWriter:
         self._previous = previous
         self._files: list[LinkedFile] = []
         self._zip = zipfile.ZipFile(target, "w")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the target, whether the file was finished or not."""
+        with contextlib.suppress(OSError, ValueError):
+            self._zip.close()
 
     def __len__(self) -> int:
         return len(self._files)
