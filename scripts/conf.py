@@ -7,15 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scripts.arguments import moment
+from scripts.trustlist import load_anchor
 from trust.configuration.confjudge import (
     ConfigurationVerdict,
     configurations_in,
     judge_configuration,
 )
-from trust.configuration.confparts import MAX_ANCHOR_BYTES, parse_anchor
 from trust.configuration.conftypes import write_time
 from trust.errors import MalformedMessage, StorageError
-from trust.globalconf import Anchor
 from trust.report import Outcome
 
 
@@ -50,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Judge every path and print each verdict as it comes."""
     try:
-        anchor = None if args.anchor is None else _load_anchor(args.anchor)
+        anchor = None if args.anchor is None else load_anchor(args.anchor)
     except (MalformedMessage, StorageError) as error:
         return _refuse(f"--anchor: {error}")
     at = args.at or datetime.now(UTC)
@@ -68,16 +67,6 @@ def run(args: argparse.Namespace) -> int:
             worst = max(worst, 1)
         print(json.dumps(_as_json(name, verdict)) if args.json else _as_text(name, verdict))
     return worst
-
-
-def _load_anchor(name: str) -> Anchor:
-    try:
-        with Path(name).open("rb") as file:
-            return parse_anchor(file.read(MAX_ANCHOR_BYTES + 1))
-    except OSError as error:
-        raise StorageError(f"{name} can't be read: {error.strerror}") from error
-    except MalformedMessage as error:
-        raise MalformedMessage(f"{name} is no anchor: {error}", error.code) from error
 
 
 def _refuse(sentence: str) -> int:

@@ -46,6 +46,17 @@ def load_trust_list(source: str) -> GlobalConf:
     return _usable(asyncio.run(_follow(anchor)), source)
 
 
+def load_anchor(name: str) -> Anchor:
+    """Read an anchor file; raises SacbeError with a sentence."""
+    try:
+        with Path(name).open("rb") as file:
+            return parse_anchor(file.read(MAX_ANCHOR_BYTES + 1))
+    except OSError as error:
+        raise StorageError(f"{name} can't be read: {error.strerror}") from error
+    except MalformedMessage as error:
+        raise MalformedMessage(f"{name} is no anchor: {error}", error.code) from error
+
+
 def _anchor(raw: bytes, source: str) -> Anchor:
     try:
         return parse_anchor(raw)

@@ -1,4 +1,4 @@
-"""Judge signed containers offline."""
+"""Judge signed containers and receipts offline."""
 
 import argparse
 import json
@@ -12,21 +12,23 @@ from pathlib import Path
 from typing import BinaryIO
 
 from scripts.arguments import moment
-from scripts.trustlist import load_trust_list
+from scripts.trustlist import load_anchor, load_trust_list
+from scripts.verdict_text import (
+    container_as_json,
+    container_as_text,
+    plain,
+    receipt_as_json,
+    receipt_as_text,
+    time_text,
+)
 from trust.errors import MalformedMessage, SacbeError
 from trust.evidence.asic import parse_container
 from trust.evidence.container import ContainerVerdict, unreadable, verify_container
 from trust.evidence.zipreader import MAX_TOTAL_BYTES, BrokenZip, Unpacking, ZipEntry, read_entries
-from trust.globalconf import GlobalConf
-from trust.report import Check, Outcome, VerificationReport, indeterminate
-
-_MARKS = {
-    Outcome.PASSED: "ok",
-    Outcome.FAILED: "FAILED",
-    Outcome.INDETERMINATE: "unclear",
-    Outcome.WARNING: "note",
-    Outcome.SKIPPED: "skipped",
-}
+from trust.globalconf import Anchor, GlobalConf
+from trust.receipts.receipt_verdict import ReceiptVerdict, unreadable_receipt, verify_receipt
+from trust.receipts.receipts import is_receipt, parse_receipt
+from trust.report import Outcome, VerificationReport, indeterminate
 
 MAX_UNPACKED_BYTES = MAX_TOTAL_BYTES  # of all containers in one ZIP; MAX_ENTRIES is their number
 _DEPEND_ON_TIME = {"certificate_path", "ocsp_response"}
@@ -34,18 +36,28 @@ _DEPEND_ON_TIME = {"certificate_path", "ocsp_response"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Judge containers (.asice), or ZIP files of containers as nodes hand them out, without any"
-        " network but for the trust list. Exit code 0: all passed; 1: some failed or could not be"
-        " judged; 2: bad usage, or a file that can't be read."
+        "Judge containers (.asice), ZIP files of containers as nodes hand them out, and receipts,"
+        " without any network but for the trust list. Exit code 0: all passed; 1: some failed or"
+        " could not be judged; 2: bad usage, or a file that can't be read."
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="container, or ZIP of containers")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="container, ZIP of containers, or receipt"
+    )
     parser.add_argument(
         "--conf",
-        required=True,
         metavar="DIR|ANCHOR|URL",
         help="the trust list of the containers' time: a folder in X-Road's layout, an anchor file,"
         " or a node's /verificationconf (its address, or the ZIP saved from there); a ZIP is"
-        " believed as it is",
+        " believed as it is. A receipt brings its own and needs none; one that is given is used"
+        " in its place",
+    )
+    parser.add_argument(
+        "--anchor",
+        action="append",
+        default=[],
+        metavar="ANCHOR",
+        help="an instance's anchor, whose operator you trust: a receipt's own trust list must be"
+        " signed by it; once for each instance",
     )
     parser.add_argument(
         "--at",
@@ -62,55 +74,104 @@ class _Judged:
     """One file's verdict; `problem` is a sentence when the file could not be read at all."""
 
     name: str
-    verdict: ContainerVerdict
+    verdict: ContainerVerdict | ReceiptVerdict
     problem: str = ""
+
+    @property
+    def containers(self) -> tuple[ContainerVerdict, ...]:
+        verdict = self.verdict
+        if isinstance(verdict, ContainerVerdict):
+            return (verdict,)
+        return tuple(verdict.containers.values())
+
+    def as_json(self) -> dict[str, object]:
+        if isinstance(self.verdict, ReceiptVerdict):
+            return receipt_as_json(self.name, self.verdict)
+        return container_as_json(self.name, self.verdict)
+
+    def as_text(self) -> Iterator[str]:
+        if isinstance(self.verdict, ReceiptVerdict):
+            return receipt_as_text(self.name, self.verdict)
+        return container_as_text(self.name, self.verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What everything is judged by."""
+
+    conf: GlobalConf | None
+    anchors: tuple[Anchor, ...]
+    at: datetime
 
 
 def run(args: argparse.Namespace) -> int:
     """Judge every file and print each verdict as it comes."""
     try:
-        conf = load_trust_list(args.conf)
+        conf = None if args.conf is None else load_trust_list(args.conf)
     except SacbeError as error:
         return _refuse(f"--conf: {error}")
-    at = args.at or datetime.now(UTC)
+    try:
+        anchors = tuple(map(load_anchor, args.anchor))
+    except SacbeError as error:
+        return _refuse(f"--anchor: {error}")
+    given = _Given(conf, anchors, args.at or datetime.now(UTC))
     worst = 0
     for name in args.files:
-        for judged in _judge_file(name, conf, at):
+        for judged in _judge_file(name, given):
             if judged.problem:
                 worst = max(worst, _refuse(judged.problem))
             elif judged.verdict.verdict is not Outcome.PASSED:
                 worst = max(worst, 1)
             if args.json:
-                print(json.dumps(_as_json(judged)), flush=True)
+                print(json.dumps(judged.as_json()), flush=True)
             elif not judged.problem:
-                print("\n".join(_as_text(judged)), flush=True)
-                print(_advice(judged.verdict) if args.at is None else "", flush=True)
+                print("\n".join(judged.as_text()), flush=True)
+                print(_advice(judged) if args.at is None else "", flush=True)
     return worst
 
 
 def _refuse(sentence: str) -> int:
-    print(f"sacbe verify: {_plain(sentence)}", file=sys.stderr, flush=True)
+    print(f"sacbe verify: {plain(sentence)}", file=sys.stderr, flush=True)
     return 2
 
 
 # --- judging --------------------------------------------------------------------------------------
 
 
-def _judge_file(name: str, conf: GlobalConf, at: datetime) -> Iterator[_Judged]:
+def _judge_file(name: str, given: _Given) -> Iterator[_Judged]:
     try:
         with Path(name).open("rb") as file:
+            if is_receipt(file):
+                yield _judge_receipt(name, file, given)
+                return
+            if given.conf is None:
+                yield _unjudged(name, f"{name} is no receipt, so --conf must say what to judge by")
+                return
             contained = _containers_inside(file)
             if not contained:
-                yield _judge(name, file, conf, at)
+                yield _judge(name, file, given.conf, given.at)
             budget = _Budget(MAX_UNPACKED_BYTES)
             for entry in contained:
-                yield _judge_contained(f"{name}:{entry.name}", file, entry, conf, at, budget)
+                part = f"{name}:{entry.name}"
+                yield _judge_contained(part, file, entry, given.conf, given.at, budget)
                 if budget.spent:
                     return
     except OSError as error:
-        reason = f"{name} can't be read: {error.strerror}"
-        report = VerificationReport((indeterminate("container", "io_error", reason),))
-        yield _Judged(name, ContainerVerdict(report, None, None, None, ()), reason)
+        yield _unjudged(name, f"{name} can't be read: {error.strerror}")
+
+
+def _unjudged(name: str, reason: str) -> _Judged:
+    report = VerificationReport((indeterminate("container", "io_error", reason),))
+    return _Judged(name, ContainerVerdict(report, None, None, None, ()), reason)
+
+
+def _judge_receipt(name: str, file: BinaryIO, given: _Given) -> _Judged:
+    try:
+        receipt = parse_receipt(file)
+    except MalformedMessage as error:
+        return _Judged(name, unreadable_receipt(error))
+    verdict = verify_receipt(receipt, given.at, anchors=given.anchors, conf=given.conf)
+    return _Judged(name, verdict)
 
 
 @dataclass(slots=True)
@@ -175,65 +236,14 @@ def _judge_contained(
 # --- printing -------------------------------------------------------------------------------------
 
 
-def _as_json(judged: _Judged) -> dict[str, object]:
-    verdict = judged.verdict
-    return {
-        "file": judged.name,
-        "verdict": verdict.verdict.value,
-        "code": verdict.code or None,
-        "reason": verdict.reason or None,
-        "signer": verdict.signer and "/".join(verdict.signer.parts),
-        "signed_at": _time(verdict.signed_at),
-        "timestamp": _time(verdict.timestamp),
-        "parts": [{"name": part.name, "covered": part.covered} for part in verdict.parts],
-        "checks": [
-            {"name": check.name, "outcome": check.outcome.value, "detail": check.detail}
-            for check in verdict.report.checks
-        ],
-    }
-
-
-def _time(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    precision = "milliseconds" if moment.microsecond else "seconds"
-    return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
-
-
-def _as_text(judged: _Judged) -> Iterator[str]:
-    verdict = judged.verdict
-    yield f"{verdict.verdict.upper()}  {_plain(judged.name)}"
-    if verdict.reason:
-        yield f"  because     {_plain(verdict.reason)} ({verdict.code})"
-    if verdict.signer:
-        yield f"  signed by   {_plain('/'.join(verdict.signer.parts))}"
-    if verdict.signed_at:
-        yield f"  signed at   {_time(verdict.signed_at)}, as the signer says"
-    if verdict.timestamp:
-        yield f"  time-stamp  {_time(verdict.timestamp)}"
-    for part in verdict.parts:
-        yield f"  part        {_plain(part.name)}: {'signed' if part.covered else 'not proven'}"
-    for check in verdict.report.checks:
-        yield _check_line(check)
-
-
-def _advice(verdict: ContainerVerdict) -> str:
+def _advice(judged: _Judged) -> str:
     """What to try with a container that was judged for now, long after its time; a line."""
-    undated = verdict.timestamp is None and verdict.signed_at is not None
-    checks = verdict.report.checks
+    undated = [
+        found for found in judged.containers if not found.timestamp and found.signed_at is not None
+    ]
+    checks = [check for found in judged.containers for check in found.report.checks]
     failed = {check.name for check in checks if check.outcome is Outcome.FAILED}
     if undated and failed and failed <= _DEPEND_ON_TIME:
-        return (
-            f"  try         --at {_time(verdict.signed_at)}, when the signer says it was signed\n"
-        )
+        when = time_text(undated[0].signed_at)
+        return f"  try         --at {when}, when the signer says it was signed\n"
     return ""
-
-
-def _check_line(check: Check) -> str:
-    mark = _MARKS[check.outcome]
-    return f"  {mark:<10}  {check.name.replace('_', ' ')}: {_plain(check.detail)}".rstrip(": ")
-
-
-def _plain(text: str) -> str:
-    """Text from a container, without what would move a terminal's cursor."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

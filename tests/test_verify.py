@@ -356,7 +356,7 @@ def test_an_unusable_trust_list_gives_2_and_a_sentence(
 
 
 def test_bad_usage_gives_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (("x",), ("--conf", "y"), ("x", "--conf", "y", "--at", "yesterday")):
+    for arguments in (("--conf", "y"), ("x", "--conf", "y", "--at", "yesterday")):
         with pytest.raises(SystemExit) as ended:
             cli.main(["verify", *arguments])
         assert ended.value.code == 2
