@@ -195,7 +195,7 @@ class Timestamper:
                 await self.turn()
                 await self._rest()
         finally:
-            _fail(self._waiting, StorageError("The node stops"))
+            _tell(self._waiting, StorageError("The node stops"))
 
     async def stamp_now(self) -> None:
         """Have everything stamped that is stored by now; needs `run` at work.
@@ -214,20 +214,25 @@ class Timestamper:
         try:
             await self._turn(at_once=bool(waiting))
         except asyncio.CancelledError:
-            _fail(waiting, StorageError("The node stops"))
+            _tell(waiting, StorageError("The node stops"))
             raise
         except (ExchangeError, StorageError) as error:
-            _fail(waiting, error)
-            await self._note(error)
+            await self._fail(waiting, error)
         except Exception as error:  # noqa: BLE001 - a stamper that ended would be missed hours later
             _LOG.exception("The time-stamper failed")
-            internal = ExchangeError(f"Internal error {type(error).__name__}")
-            _fail(waiting, internal)
-            await self._note(internal)
+            await self._fail(waiting, ExchangeError(f"Internal error {type(error).__name__}"))
         else:
             for each in waiting:
                 if not each.done():
                     each.set_result(None)
+
+    async def _fail(
+        self, waiting: Sequence["asyncio.Future[None]"], error: ExchangeError | StorageError
+    ) -> None:
+        try:
+            await self._note(error)
+        finally:
+            _tell(waiting, error)
 
     async def _turn(self, *, at_once: bool) -> None:
         if at_once:
@@ -468,7 +473,7 @@ def _value_of(signature: bytes) -> bytes | None:
     return parsed.value if parsed.timestamp is None else None
 
 
-def _fail(waiting: Sequence["asyncio.Future[None]"], error: ExchangeError | StorageError) -> None:
+def _tell(waiting: Sequence["asyncio.Future[None]"], error: ExchangeError | StorageError) -> None:
     for each in waiting:
         if not each.done():
             each.set_exception(error)
