@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.exchange.settings import SigningMode
 from scripts.arguments import whole_number
 from scripts.measuring.figures import Case, Round
 from scripts.measuring.hops import find_nginx
@@ -46,6 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bodies", type=_some_of(tuple(BODY_SIZES)), default=list(BODY_SIZES), metavar="LIST",
         help=f"sizes of bodies: {', '.join(BODY_SIZES)} (default all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--signing", choices=[mode.value for mode in SigningMode], default=SigningMode.AUTO.value,
+        help="how both nodes sign, as [signing] mode in their settings (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--dir", type=Path, metavar="DIR",
@@ -91,17 +96,19 @@ class _Plan:
     rounds: int
     effort: Effort
     nginx: str | None
+    signing: SigningMode
 
 
 async def _measure_all(arguments: argparse.Namespace) -> int:
     effort = Effort(arguments.connections, _WARM_UP, arguments.seconds / arguments.rounds)
-    plan = _Plan(arguments.keys, arguments.bodies, arguments.rounds, effort, find_nginx())
+    signing = SigningMode(arguments.signing)
+    plan = _Plan(arguments.keys, arguments.bodies, arguments.rounds, effort, find_nginx(), signing)
     cases: list[Case] = []
     with _temporary_folder(arguments.dir) as folder:
         for keys in plan.keys:
             cases += await _measure_keys(folder / keys, keys, plan)
     conditions = Conditions(
-        arguments.seconds, plan.rounds, arguments.connections, plan.nginx is not None
+        arguments.seconds, plan.rounds, arguments.connections, plan.nginx is not None, signing
     )
     if arguments.json:
         print(json.dumps(as_json(cases, conditions)))
@@ -130,7 +137,9 @@ async def _measure_keys(folder: Path, keys: KeyType, plan: _Plan) -> list[Case]:
     cases = []
     async with AsyncExitStack() as stack:
         system = await stack.enter_async_context(answering_system())
-        nodes = await stack.enter_async_context(NodesWay.opened(folder / "nodes", keys, system))
+        nodes = await stack.enter_async_context(
+            NodesWay.opened(folder / "nodes", keys, system, plan.signing)
+        )
         hops = None
         if plan.nginx is not None:
             hops = await stack.enter_async_context(

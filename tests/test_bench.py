@@ -56,6 +56,22 @@ def test_rounds_are_put_together_as_medians_and_costs_of_one_exchange() -> None:
     assert found.stages_ms["consumer"] == pytest.approx({"sign": 40 / 60, "log": 20 / 60})
 
 
+def test_messages_per_signature_are_those_of_all_rounds() -> None:
+    metrics = NodeMetrics(frozenset())
+    made = [3, 5]
+    metrics.counter("sacbe_signatures", "signatures", lambda: made[0])
+    metrics.counter("sacbe_signed_messages", "messages", lambda: made[1])
+    earlier = read_stages(generate_latest(metrics.registry).decode(), "consumer")
+    made[:] = [4, 25]
+    later = read_stages(generate_latest(metrics.registry).decode(), "consumer")
+    one = Round(1.0, [1000], {}, {"consumer": later.since(earlier)})
+    other = Round(1.0, [1000], {}, {"consumer": StageTimes({}, 1, 3, 4)})
+    assert summarise([one, other]).messages_per_signature == {"consumer": 6.0}
+    case = Case("rsa2048", "small", nodes=[one, other])
+    assert "consumer 6.00" in as_text([case], _CONDITIONS)
+    assert StageTimes({}, 1).messages_per_signature == 0
+
+
 def test_the_ratio_is_the_median_of_the_rounds() -> None:
     case = Case("p256", "small")
     assert case.ratio is None
@@ -217,6 +233,8 @@ def test_the_command_measures_two_nodes_and_tells_it_as_json(tmp_path: Path) -> 
     assert 0 < nodes["p50_ms"] <= nodes["p95_ms"] <= nodes["p99_ms"]
     assert set(nodes["cpu_ms"]) == {"consumer", "provider", "postgres"}
     assert set(nodes["rss_mb"]) == {"consumer", "provider"}
+    assert found["signing"] == "auto"
+    assert nodes["messages_per_signature"] == {"consumer": 1.0, "provider": 1.0}
     assert {"sign", "log", "verify"} <= set(nodes["stages_ms"]["consumer"])
     assert {"verify", "log", "system", "sign", "send"} <= set(nodes["stages_ms"]["provider"])
     if found["nginx"]:

@@ -100,11 +100,13 @@ class Ecosystem:
 
     Args:
         tell: is given a line of progress now and then.
+        node_tables: TOML tables that every node's settings have besides.
     """
 
-    def __init__(self, site: Site, tell: Callable[[str], None]) -> None:
+    def __init__(self, site: Site, tell: Callable[[str], None], node_tables: str = "") -> None:
         self.site = site
         self._tell = tell
+        self._node_tables = node_tables
         self._database = PostgresServer(site.folder / "postgres")
         self._supervision: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -264,7 +266,8 @@ class Ecosystem:
         }
         texts |= self._bridge_texts()
         texts |= {
-            f"{one.key}/node.toml": node_settings(one, site.ports) for one in site.institutions
+            f"{one.key}/node.toml": node_settings(one, site.ports) + self._node_tables
+            for one in site.institutions
         }
         for name, text in texts.items():
             (site.folder / name).write_text(text, encoding="utf-8")

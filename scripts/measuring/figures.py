@@ -65,6 +65,7 @@ class Figures:
         latency_ms: percentiles over all rounds, by name.
         cpu_ms: CPU time in one exchange, by process.
         stages_ms: time in one exchange, by node and stage.
+        messages_per_signature: by node.
     """
 
     exchanges: int
@@ -73,6 +74,7 @@ class Figures:
     latency_ms: Mapping[str, float]
     cpu_ms: Mapping[str, float]
     stages_ms: Mapping[str, Mapping[str, float]]
+    messages_per_signature: Mapping[str, float]
 
     @property
     def cpu_total_ms(self) -> float:
@@ -84,6 +86,7 @@ def summarise(rounds: Sequence[Round]) -> Figures:
     latencies = sorted(value for one in rounds for value in one.latencies)
     count = len(latencies)
     processes = dict.fromkeys(name for one in rounds for name in one.cpu)
+    stages = _stages(rounds)
     return Figures(
         exchanges=count,
         failed=sum(one.failed for one in rounds),
@@ -95,7 +98,10 @@ def summarise(rounds: Sequence[Round]) -> Figures:
             name: sum(one.cpu.get(name, 0.0) for one in rounds) * 1000 / max(1, count)
             for name in processes
         },
-        stages_ms=_stages(rounds),
+        stages_ms={node: times.per_exchange() for node, times in stages.items()},
+        messages_per_signature={
+            node: times.messages_per_signature for node, times in stages.items()
+        },
     )
 
 
@@ -106,9 +112,9 @@ def percentile(ordered: Sequence[int], percent: int) -> float:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
-def _stages(rounds: Sequence[Round]) -> dict[str, dict[str, float]]:
+def _stages(rounds: Sequence[Round]) -> dict[str, StageTimes]:
     sums: dict[str, StageTimes] = {}
     for one in rounds:
         for node, times in one.stages.items():
             sums[node] = sums[node].plus(times) if node in sums else times
-    return {node: times.per_exchange() for node, times in sums.items()}
+    return sums

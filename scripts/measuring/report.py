@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from node.exchange.settings import SigningMode
 from scripts.measuring.figures import Case, Figures, summarise
 from scripts.measuring.load import BODY_SIZES
 
@@ -19,6 +20,7 @@ class Conditions:
     rounds: int
     connections: int
     nginx: bool
+    signing: SigningMode = SigningMode.AUTO
 
 
 def as_json(cases: Sequence[Case], conditions: Conditions) -> dict[str, object]:
@@ -28,6 +30,7 @@ def as_json(cases: Sequence[Case], conditions: Conditions) -> dict[str, object]:
         "seconds": conditions.seconds,
         "rounds": conditions.rounds,
         "connections": conditions.connections,
+        "signing": conditions.signing.value,
         "cores": os.cpu_count(),
         "nginx": conditions.nginx,
         "cases": [_case_json(case) for case in cases],
@@ -60,6 +63,9 @@ def _figures_json(figures: Figures) -> dict[str, object]:
             node: {stage: round(value, 3) for stage, value in stages.items()}
             for node, stages in figures.stages_ms.items()
         }
+        found["messages_per_signature"] = {
+            node: round(value, 2) for node, value in figures.messages_per_signature.items()
+        }
     return found
 
 
@@ -82,6 +88,8 @@ def as_text(cases: Sequence[Case], conditions: Conditions) -> str:
             lines += _stages(case)
         memory = {name: value for case in own for name, value in case.rss_mb.items()}
         told = ", ".join(f"{name} {value:.0f}" for name, value in memory.items())
+        lines += ["", f"  Messages under one signature (signing: {conditions.signing.value})"]
+        lines += [_batches(case) for case in own]
         lines += ["", f"  Resident memory at the end, MB: {told}"]
     lines += [f"FAILED {case.keys} {case.body}: {case.failure}" for case in cases if case.failure]
     return "\n".join(lines)
@@ -103,6 +111,12 @@ def _row(body: str, way: str, figures: Figures) -> str:
     parts = ", ".join(f"{name} {value:.2f}" for name, value in figures.cpu_ms.items())
     cpu = f"{figures.cpu_total_ms:.2f} ({parts})"
     return f"  {body:<6} {way:<8} {figures.per_second:>8.0f} {times}  {cpu}"
+
+
+def _batches(case: Case) -> str:
+    found = summarise(case.nodes).messages_per_signature
+    told = ", ".join(f"{node} {value:.2f}" for node, value in found.items())
+    return f"  {case.body:<6} {told}"
 
 
 def _stages(case: Case) -> Iterator[str]:

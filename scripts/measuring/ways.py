@@ -15,6 +15,7 @@ from typing import Protocol, Self
 
 import aiohttp
 
+from node.exchange.settings import SigningMode
 from scripts.ecosystem.certificates import USES
 from scripts.ecosystem.institutions import BENEFITS, CIVIL, MUNI, PAIR, PERSONS
 from scripts.ecosystem.places import opened
@@ -184,12 +185,18 @@ class NodesWay:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, folder: Path, key_type: KeyType, system: int) -> AsyncIterator[Self]:
+    async def opened(
+        cls, folder: Path, key_type: KeyType, system: int, signing: SigningMode
+    ) -> AsyncIterator[Self]:
         """A sandbox in a new folder whose one service is the system on the port `system`."""
+        settings = f'\n[signing]\nmode = "{signing.value}"\n'
         with opened(folder) as ports:
             site = Site(folder, ports, PAIR)
             _make_keys(site, key_type)
-            async with Ecosystem(site, _silently) as ecosystem, aiohttp.ClientSession() as session:
+            async with (
+                Ecosystem(site, _silently, settings) as ecosystem,
+                aiohttp.ClientSession() as session,
+            ):
                 pids = {role: ecosystem.node(one).pid or 0 for role, one in _NODES.items()}
                 way = cls(site, pids, _postmaster(site), session)
                 await _offer(site, system)
