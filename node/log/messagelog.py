@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -348,6 +348,10 @@ class MessageLog:
     ) -> RecordPage:
         """One page of records, in order of time; raises StorageError."""
         return await self._search.find(query, after=after, limit=limit, newest_first=newest_first)
+
+    async def read(self, places: Sequence[Place]) -> tuple[StoredRecord, ...]:
+        """The records at these places that are there, in order of time; raises StorageError."""
+        return await self._search.read(places)
 
     async def body_of(self, record: StoredRecord, position: int = 1) -> bytes | None:
         """An attachment, counted from 1, that is in the record; None for one that is not.
