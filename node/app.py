@@ -27,6 +27,9 @@ from node.identity_keeper import IdentityKeeper
 from node.internal_tls import open_internal_identity
 from node.listener import Handler, Listener, Port
 from node.log.messagelog import MessageLog
+from node.log.sequencer import Sequencer
+from node.log.stamps import Stamps
+from node.log.timestamper import Timestamper
 from node.messages.fault import Dialect
 from node.messages.fault_codes import KNOWN_CODES
 from node.messages.transport_reader import TransportLimits
@@ -42,6 +45,7 @@ from node.network.information_system import InformationSystem
 from node.network.ocsp_responder import OcspResponder
 from node.network.peers import PeerRoutes, Peers
 from node.network.tls import peers_listener, systems_listener
+from node.network.tsa_client import TsaClient, TsaTiming
 from node.operate.admin import AdminPages
 from node.operate.health import Health, Probe
 from node.operate.metrics import Expiry, NodeMetrics
@@ -136,8 +140,16 @@ class Node:
         self.services = ServerConfWatcher(ServiceStore(pool), utc_now)
         await self.services.refresh()
         self._keep_running(self.services.run(), "services")
+        await self._start_stamping(pool)
         self.log = await self._stack.enter_async_context(
-            MessageLog(pool, settings.log, clock=utc_now, evidence_life=self._evidence_life)
+            MessageLog(
+                pool,
+                settings.log,
+                clock=utc_now,
+                evidence_life=self._evidence_life,
+                on_stored=self.sequencer.wake,
+                stamping=self.timestamper,
+            )
         )
         limits = settings.limits
         self.spool = Spool(spool_folder, limits.body, limits.memory_body, limits.disk_reserve)
@@ -174,12 +186,12 @@ class Node:
         )
         await self.updater.start()
         self._keep_running(self.updater.run(), "configuration")
-        session = await self._stack.enter_async_context(
+        self._session = await self._stack.enter_async_context(
             aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
         )
 
         async def ask(url: str, body: bytes, content_type: str) -> bytes:
-            return await post(session, url, body, content_type)
+            return await post(self._session, url, body, content_type)
 
         self.ocsp = OcspUpdater(
             lambda: self.keys.entries,
@@ -201,6 +213,28 @@ class Node:
         )
         self._keep_running(self.identity.run(), "identity")
         self._keep_running(self._ask_when_configured(), "first configuration")
+
+    async def _start_stamping(self, pool: Pool) -> None:
+        """Places and time-stamps for what is stored; how they stand is known from the start."""
+        settings = self.settings.timestamping
+        timing = TsaTiming(
+            connect=settings.connect_timeout,
+            answer=settings.answer_timeout,
+            apart=settings.clock_difference,
+        )
+        self.sequencer = Sequencer(pool, clock=utc_now)
+        self.timestamper = Timestamper(
+            pool,
+            self.sequencer,
+            TsaClient(self._session, utc_now, timing),
+            lambda: self.updater.conf,
+            settings,
+            clock=utc_now,
+        )
+        await self.timestamper.look()
+        self.stamps = Stamps(pool, self.timestamper)
+        self._keep_running(self.sequencer.run(), "sequencer")
+        self._keep_running(self.timestamper.run(), "time-stamps")
 
     async def _ask_when_configured(self) -> None:
         """Let OCSP responses be asked for as soon as there is a trust list that says where."""
@@ -358,6 +392,7 @@ class Node:
             "identity": lambda: self.identity.problem or None,
             "signing": self._probe_signing,
             "log": lambda: self.log.reason,
+            "timestamping": lambda: self.timestamper.reason,
             "spool": self.spool.problem,
             "services": lambda: self.services.last_error,
         }
@@ -406,6 +441,7 @@ class Node:
             "Messages whose signing key is busy with others",
             lambda: self.signing.waiting,
         )
+        self.timestamper.watch(metrics.gauge)
         metrics.gauge(
             "sacbe_peer_connections_idle", "Kept connections to peers", lambda: self.peers.idle
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from node.exchange.settings import SigningSettings
-from node.log.settings import MessageLogSettings
+from node.log.settings import MessageLogSettings, TimestampingSettings
 from node.metadata.settings import DescriptionSettings
 from node.monitoring.settings import MonitoringSettings
 from trust.ids import ClientId, ServerId
@@ -137,6 +137,9 @@ class NodeSettings:
     peers: PeersSettings = setting(PeersSettings(), "ports for other nodes")
     log: MessageLogSettings = setting(MessageLogSettings(), "what is kept of each message")
     signing: SigningSettings = setting(SigningSettings(), "how messages are signed")
+    timestamping: TimestampingSettings = setting(
+        TimestampingSettings(), "who says when the records of the log were there"
+    )
     limits: LimitsSettings = setting(LimitsSettings(), "what one message may cost")
     admin: AdminSettings = setting(AdminSettings(), "the operator's port")
     descriptions: DescriptionSettings = setting(
@@ -163,5 +166,9 @@ class NodeSettings:
         found += [
             SettingProblem(("log", *problem.path), problem.found, problem.expected)
             for problem in self.log.problems()
+        ]
+        found += [
+            SettingProblem(("timestamping", *problem.path), problem.found, problem.expected)
+            for problem in self.timestamping.problems()
         ]
         return found

@@ -181,6 +181,34 @@ class Timestamper:
         seconds = 0 if private is None else private.time_stamping_interval_seconds
         return min(max(timedelta(seconds=seconds), _SHORTEST), _LONGEST)
 
+    def watch(self, gauge: Callable[[str, str, Callable[[], float]], None]) -> None:
+        """Show an operator how the stamping stands."""
+        gauge(
+            "sacbe_timestamp_waiting_records",
+            "Records that have a place in the log and no time-stamp yet",
+            lambda: self.state.leaves - self.state.stamped,
+        )
+        gauge(
+            "sacbe_timestamp_waiting_seconds",
+            "Age of the oldest record without time-stamp; 0 without any",
+            lambda: 0.0 if self.state.oldest is None else self._age(self.state.oldest),
+        )
+        gauge(
+            "sacbe_timestamp_failing_seconds",
+            "Seconds since no time-stamp can be had; 0 while all is well",
+            lambda: (
+                0.0 if self.state.failing_since is None else self._age(self.state.failing_since)
+            ),
+        )
+        gauge(
+            "sacbe_timestamp_grace_seconds",
+            "Seconds until messages are refused if no time-stamp can be had; -1 without limit",
+            lambda: -1.0 if self.grace_left is None else self.grace_left.total_seconds(),
+        )
+
+    def _age(self, moment: datetime) -> float:
+        return (self._clock() - moment).total_seconds()
+
     def _urls(self) -> tuple[str, ...] | None:
         """The services to ask; None while there is no trust list."""
         conf = self._conf()
