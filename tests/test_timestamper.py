@@ -393,7 +393,7 @@ async def test_services_that_are_down_for_the_whole_grace_period_and_back(
 
 
 async def test_without_limit_messages_are_taken_for_ever(stage: Stage, log: MessageLog) -> None:
-    stage = Stage(stage.pool, quickly(failure_period=timedelta(0)))
+    stage = Stage(stage.pool, quickly(acceptable_failure_period=timedelta(0)))
     stage.service.failing = True
     await stage.append(log)
     await stage.pass_time(minutes=2)

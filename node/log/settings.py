@@ -77,9 +77,11 @@ class TimestampingSettings:
     immediately: bool = setting(
         False, "a message waits for its time-stamp before it goes on, and fails without"
     )
-    failure_period: Annotated[timedelta, Bounds(timedelta(0), timedelta(days=365))] = setting(
-        timedelta(hours=4),
-        'after failing for so long no message is taken until it works again; "0s": no limit',
+    acceptable_failure_period: Annotated[timedelta, Bounds(timedelta(0), timedelta(days=365))] = (
+        setting(
+            timedelta(hours=4),
+            'after failing for so long no message is taken until it works again; "0s": no limit',
+        )
     )
     retry_delay: Annotated[timedelta, Bounds(timedelta(seconds=1), timedelta(hours=1))] = setting(
         timedelta(seconds=60), "longest pause between two attempts after a failure"

@@ -120,9 +120,13 @@ class Timestamper:
         if settings.required and self._urls() == ():
             missing = NoTimestampingService()
             return LoggingFailed(missing.text, f"logging_failed.{missing.code}")
-        if settings.immediately or not settings.failure_period or state.failing_since is None:
+        if (
+            settings.immediately
+            or not settings.acceptable_failure_period
+            or state.failing_since is None
+        ):
             return None
-        if self._clock() - state.failing_since > settings.failure_period:
+        if self._clock() - state.failing_since > settings.acceptable_failure_period:
             return LoggingFailed("Cannot time-stamp messages", "logging_failed.timestamping_failed")
         return None
 
@@ -156,7 +160,7 @@ class Timestamper:
     @property
     def refuses_at(self) -> datetime | None:
         """When messages will be refused if no service is to be had; None while all is well."""
-        since, period = self.state.failing_since, self.settings.failure_period
+        since, period = self.state.failing_since, self.settings.acceptable_failure_period
         if since is None or not period or self.settings.immediately:
             return None
         return since + period
@@ -166,10 +170,10 @@ class Timestamper:
         """How long messages are still taken; None without limit."""
         if self.refusal is not None:
             return timedelta(0)
-        if not self.settings.failure_period or self.settings.immediately:
+        if not self.settings.acceptable_failure_period or self.settings.immediately:
             return None
         ends = self.refuses_at
-        return self.settings.failure_period if ends is None else ends - self._clock()
+        return self.settings.acceptable_failure_period if ends is None else ends - self._clock()
 
     @property
     def interval(self) -> timedelta:
