@@ -46,11 +46,17 @@ def malformed_chain(reason: str) -> NoReturn:
 
 def _names(element: etree._Element, *allowed: str) -> None:
     """Refuse attributes other than those, and text between the children."""
-    if unknown := set(element.keys()) - set(allowed):
-        malformed_chain(f"unexpected attribute {sorted(unknown)[0]}")
-    texts = (element.text, *(child.tail for child in element))
-    if any(text and text.strip() for text in texts):
+    for name in element.keys():  # noqa: SIM118 - an element is no mapping
+        if name not in allowed:
+            malformed_chain(f"unexpected attribute {name}")
+    if (text := element.text) and text.strip():
         malformed_chain("unexpected text")
+    for child in element:
+        if (text := child.tail) and text.strip():
+            malformed_chain("unexpected text")
+
+
+_PREFIXES = {HASH_CHAIN_NAMESPACE: "", XMLDSIG_NAMESPACE: "ds:"}
 
 
 def _tags(element: etree._Element) -> list[str]:
@@ -60,10 +66,10 @@ def _tags(element: etree._Element) -> list[str]:
         if not isinstance(child.tag, str):
             malformed_chain("a comment or processing instruction")
         space, _, local = child.tag[1:].rpartition("}")
-        prefixes = {HASH_CHAIN_NAMESPACE: "", XMLDSIG_NAMESPACE: "ds:"}
-        if space not in prefixes:
+        prefix = _PREFIXES.get(space)
+        if prefix is None:
             malformed_chain(f"unexpected element {local}")
-        tags.append(prefixes[space] + local)
+        tags.append(prefix + local)
     return tags
 
 
