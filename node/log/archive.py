@@ -107,6 +107,7 @@ class Archiver:
         self._folder = folder
         self._clock = clock
         self._lease = lease
+        self._at_work = asyncio.Lock()
 
     # --- for the operator -------------------------------------------------------------------------
 
@@ -144,7 +145,9 @@ class Archiver:
         Args:
             everything: also what could wait for more.
         """
-        async with self._leading() as ours:
+        if self._at_work.locked():
+            return None
+        async with self._at_work, self._leading() as ours:
             if not ours:
                 return None
             try:
@@ -301,29 +304,38 @@ class Archiver:
     async def _records(
         self, leaves: AsyncIterator[Leaf]
     ) -> "AsyncIterator[tuple[Leaf, StoredRecord, Stamp]]":
-        """Records with their time-stamps, in order of their leaves."""
+        """Records with their time-stamps, in order of their leaves; those without are noted."""
         async for page in _pages(leaves):
-            places = [leaf.place for leaf in page]
-            records = {record.number: record for record in await self._log.read(places)}
-            stamps = await self._stamps_of([place.number for place in places])
+            records = {
+                record.number: record
+                for record in await self._log.read([leaf.place for leaf in page])
+            }
+            stamps = await self._stamps_of(page)
             for leaf in page:
                 record, stamp = records.get(leaf.place.number), stamps.get(leaf.place.number)
-                if record is None or stamp is None:
-                    what = "record" if record is None else "time-stamp"
-                    await self._trouble(leaf, f"The {what} is not in the database any more")
-                else:
+                if record is None:
+                    await self._trouble(leaf, "The record is not in the database any more")
+                elif stamp is not None:
                     yield leaf, record, stamp
 
-    async def _stamps_of(self, numbers: Sequence[int]) -> Mapping[int, Stamp]:
-        """The time-stamps that there are; one that can't be had hides no other."""
+    async def _stamps_of(self, page: Sequence[Leaf]) -> Mapping[int, Stamp]:
+        """The time-stamps of some records; one that can't be had hides no other."""
         try:
-            return await self._stamps.stamps_of(numbers)
+            found = await self._stamps.stamps_of([leaf.place.number for leaf in page])
         except StorageError:
-            found: dict[int, Stamp] = {}
-            for number in numbers:
-                with contextlib.suppress(StorageError):
-                    found.update(await self._stamps.stamps_of([number]))
-            return found
+            found = {}
+        stamps = dict(found)
+        for leaf in page:
+            number = leaf.place.number
+            if number not in stamps:
+                try:
+                    stamps.update(await self._stamps.stamps_of([number]))
+                except StorageError as error:
+                    await self._trouble(leaf, str(error))
+                else:
+                    if number not in stamps:
+                        await self._trouble(leaf, "The time-stamp is not in the database any more")
+        return stamps
 
     async def _add(
         self, writer: ArchiveWriter, leaf: Leaf, record: StoredRecord, stamp: Stamp
