@@ -197,6 +197,9 @@ https_port = {ports[f"{one.key}-https"]}
 [monitoring]
 available_after = "0s"
 
+[timestamping]
+interval = "5s"
+
 [peers]
 host = "{one.address}"
 port = {ports["peers"]}
