@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -49,6 +50,8 @@ from node.network.tsa_client import TsaClient, TsaTiming
 from node.operate.admin import AdminPages
 from node.operate.health import Health, Probe
 from node.operate.metrics import Expiry, NodeMetrics
+from node.reconciliation.reconciler import Reconciler
+from node.reconciliation.wire import LARGEST_ANSWER
 from node.settings import NodeSettings
 from node.spool import Spool
 from trust.configuration.confhistory import TrustListKeeper
@@ -163,7 +166,7 @@ class Node:
                 lambda: node_certificates(self.keys.entries, self.internal.chain[0]),
             )
         )
-        self._build_exchange(self.spool)
+        self._build_exchange(self.spool, pool)
         self.health = Health(self._probes())
         self._watch()
         await self._listen()
@@ -241,7 +244,7 @@ class Node:
         await self.updater.first()
         self.ocsp.fetch_now()
 
-    def _build_exchange(self, spool: Spool) -> None:
+    def _build_exchange(self, spool: Spool, pool: Pool) -> None:
         settings, peers = self.settings, self.settings.peers
         snapshots = Snapshots(lambda: self.updater.conf, self._services_now, utc_now)
         self.signing = SigningQueues(settings.signing, utc_now)
@@ -289,6 +292,17 @@ class Node:
             self.monitor.ended,
             soap_limits,
         )
+        # What other nodes tell of a day is small, and so is the room for it.
+        told = Spool(spool.folder, LARGEST_ANSWER, LARGEST_ANSWER, spool.reserve)
+        self.reconciler = Reconciler(
+            settings.server,
+            pool,
+            self.log,
+            utc_now,
+            lambda: self.updater.conf,
+            replace(consumer, spool=told).ask,
+        )
+        self._keep_running(self.reconciler.run(), "reconciliation")
         self.provider = Provider(
             settings.server,
             snapshots,
@@ -304,6 +318,7 @@ class Node:
                 SoapMetadata(self.descriptions),
                 RestMetadata(self.descriptions),
                 *self.monitor.services,
+                self.reconciler.service,
             ),
             self.monitor.ended,
             soap_limits,
