@@ -325,6 +325,7 @@ class Node:
         )
         downloads = Downloads(
             self.log,
+            self.stamps,
             lambda: self.updater.conf,
             self._services_now,
             utc_now,

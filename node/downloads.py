@@ -3,16 +3,18 @@
 Source: metadata.md 7, 8; X-Road 7.8 AsicContainerClientRequestProcessor.java. Answers are files or
 plain text with a real status; there is no fault code. Both work with an expired trust list.
 
-Containers carry no time-stamp yet, so `force` has nothing to do and nothing waits for one.
+A container is handed out with its time-stamp. What has none yet is answered with 503 and a time to
+try again, or stamped first when `force` asks for it
+(docs/decisions/0098-containers-wait-for-their-time-stamp.md).
 """
 
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 from aiohttp import web
 
@@ -20,14 +22,18 @@ from catalog.services import ServerConf
 from node.exchange.clients import authenticate, tls_facts
 from node.exchange.respond import respond
 from node.log.containers import (
+    MAX_RECORDS,
     ArchiveTooLarge,
+    Stamp,
+    StampSource,
     archive_name,
-    documents,
     name_of,
+    stamped_records,
     write_archive,
     write_record_container,
 )
-from node.log.messagelog import MessageLog
+from node.log.listing import Standing
+from node.log.messagelog import MessageLog, Place, RecordQuery
 from node.log.records import StoredRecord
 from node.spool import Spool
 from trust.configuration.confstore import verification_zip
@@ -40,6 +46,11 @@ log = logging.getLogger("sacbe.downloads")
 _IN_MEMORY = 4 << 20  # bytes of an answer that is built without a file
 _PIECE = 64 * 1024
 _CONTAINER = "application/vnd.etsi.asic-e+zip"
+_FLAGS = ("requestOnly", "responseOnly", "unique", "force")
+_NOTHING = "No signed documents found"
+_PAGE = 200
+_PATIENCE = 60.0  # seconds for a time-stamp that somebody waits for
+_RETRY_AFTER = "60"  # seconds; a round of time-stamps is never shorter
 
 
 class _Refused(Exception):
@@ -48,6 +59,17 @@ class _Refused(Exception):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": _RETRY_AFTER} if self.status == 503 else {}
+
+
+class StampMaker(StampSource, Protocol):
+    """Where time-stamps are looked up and made: `node.log.stamps.Stamps`."""
+
+    async def stamp_now(self, numbers: Sequence[int] = ()) -> None:
+        """Have these records stamped; raises ExchangeError or StorageError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +80,7 @@ class _Wanted:
     client: ClientId
     response: bool | None  # one direction alone, or both
     unique: bool
+    force: bool  # what has no time-stamp gets one first
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +93,7 @@ class Downloads:
     """
 
     log: MessageLog
+    stamps: StampMaker
     conf: Callable[[], GlobalConf | None]
     services: Callable[[], ServerConf]
     clock: Callable[[], datetime]
@@ -88,7 +112,7 @@ class Downloads:
                 length = target.tell()
                 return await respond(request, 200, headers, _pieces(target), length)
         except _Refused as error:
-            return web.Response(status=error.status, text=str(error))
+            return web.Response(status=error.status, text=str(error), headers=error.headers)
         except StorageError as error:
             log.warning("GET /asic: %s", error)
             return web.Response(status=500, text=str(error))
@@ -119,23 +143,69 @@ class Downloads:
 
     async def _write(self, wanted: _Wanted, target: BinaryIO) -> tuple[tuple[str, str], ...]:
         """Write what is wanted and leave the file at its end; returns the answer's headers."""
-        found = documents(self.log, wanted.message_id, wanted.client, wanted.response)
+        places = await self._stamped_places(wanted)
+        found = stamped_records(self.log, self.stamps, places)
         if not wanted.unique:
             if not await self._archive(found, target):
-                raise _Refused(404, "No signed documents found")
+                raise _Refused(404, _NOTHING)
             target.seek(0, 2)
             name = archive_name(wanted.message_id, wanted.response)
             return _file("application/zip", f'attachment; filename="{name}"')
-        record = await _first(found) if wanted.response is None else await _only(found)
         if wanted.response is None:  # told only when there is something, as the reference does
             raise _Refused(
                 400, 'Parameter "unique" not applicable without "requestOnly" or "responseOnly".'
             )
-        await write_record_container(self.log, record, target, None)
-        target.seek(0, 2)
-        return _file(_CONTAINER, f'attachment; filename="{name_of(record)}"')
+        if len(places) > 1:
+            raise _Refused(500, f"There are {len(places)} signed documents, not one")
+        async for record, stamp in found:
+            await write_record_container(self.log, record, target, stamp)
+            target.seek(0, 2)
+            return _file(_CONTAINER, f'attachment; filename="{name_of(record)}"')
+        raise _Refused(404, _NOTHING)
 
-    async def _archive(self, found: AsyncIterator[StoredRecord], target: BinaryIO) -> int:
+    async def _stamped_places(self, wanted: _Wanted) -> list[Place]:
+        """Where the wanted records are, when there are some and all have a time-stamp."""
+        places, unstamped = await self._places(wanted)
+        if not places:
+            raise _Refused(404, _NOTHING)
+        if unstamped and not wanted.force:
+            raise _Refused(503, "Message signature has not been timestamped yet!")
+        if unstamped:
+            await self._stamp(unstamped)
+        return places
+
+    async def _places(self, wanted: _Wanted) -> tuple[list[Place], list[int]]:
+        """Where the wanted records are, and the numbers of those that have no time-stamp."""
+        query = RecordQuery(
+            message_id=wanted.message_id, local=wanted.client, response=wanted.response
+        )
+        places: list[Place] = []
+        unstamped: list[int] = []
+        after: Place | None = None
+        while True:
+            page = await self.log.listing(query, after=after, limit=_PAGE)
+            for message in page.messages:
+                places.append(Place(message.time, message.number))
+                if message.standing is not Standing.STAMPED:
+                    unstamped.append(message.number)
+            after = page.next
+            if len(places) > MAX_RECORDS:
+                raise ArchiveTooLarge(f"There are more than {MAX_RECORDS} signed documents")
+            if after is None:
+                return places, unstamped
+
+    async def _stamp(self, numbers: Sequence[int]) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self.stamps.stamp_now(numbers)
+        except (ExchangeError, StorageError, TimeoutError) as error:
+            reason = str(error) or f"no answer within {_PATIENCE:.0f} seconds"
+            log.warning("GET /asic: no time-stamp for %d records: %s", len(numbers), reason)
+            raise _Refused(503, "Could not create missing timestamp!") from error
+
+    async def _archive(
+        self, found: AsyncIterator[tuple[StoredRecord, Stamp | None]], target: BinaryIO
+    ) -> int:
         spool = self.spool
         return await write_archive(
             self.log, found, target, folder=spool.folder, largest=spool.largest
@@ -174,7 +244,7 @@ def _client_of(request: web.BaseRequest) -> ClientId:
 
 def _wanted(request: web.BaseRequest, client: ClientId) -> _Wanted:
     message_id = _parameter(request, "queryId")
-    flags = {name for name in ("requestOnly", "responseOnly", "unique") if name in request.query}
+    flags = {name for name in _FLAGS if name in request.query}
     if {"requestOnly", "responseOnly"} <= flags:
         raise _Refused(
             400, 'Parameters "requestOnly" and "responseOnly" cannot be used at the same time.'
@@ -182,22 +252,7 @@ def _wanted(request: web.BaseRequest, client: ClientId) -> _Wanted:
     response = None
     if "responseOnly" in flags or "requestOnly" in flags:
         response = "responseOnly" in flags
-    return _Wanted(message_id, client, response, "unique" in flags)
-
-
-async def _first(found: AsyncIterator[StoredRecord]) -> StoredRecord:
-    async for record in found:
-        return record
-    raise _Refused(404, "No signed documents found")
-
-
-async def _only(found: AsyncIterator[StoredRecord]) -> StoredRecord:
-    records = [record async for record in found]
-    if not records:
-        raise _Refused(404, "No signed documents found")
-    if len(records) > 1:
-        raise _Refused(500, f"There are {len(records)} signed documents, not one")
-    return records[0]
+    return _Wanted(message_id, client, response, "unique" in flags, "force" in flags)
 
 
 async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:

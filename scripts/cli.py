@@ -12,6 +12,7 @@ COMMANDS = {
     "sandbox": "run a whole ecosystem on this machine",
     "node": "run an institution's node, apply its services",
     "registry": "run the central operator's registry",
+    "log": "look into a node's message log, take containers out",
     "adapter": "serve a database, a service or files as an information system",
     "key": "create keys, certificate requests; import certificates",
     "verify": "judge signed containers offline",

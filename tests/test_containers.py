@@ -13,12 +13,12 @@ from node.log import containers
 from node.log.containers import (
     ArchiveTooLarge,
     archive_name,
-    documents,
     name_of,
+    stamped_records,
     write_archive,
     write_record_container,
 )
-from node.log.messagelog import MessageLog, RecordQuery
+from node.log.messagelog import MessageLog, Place, RecordQuery
 from node.log.records import Side
 from node.log.settings import Beyond
 from tests.containers import chained
@@ -52,8 +52,18 @@ async def container_bytes(log: MessageLog, message_id: str, stamp: AStamp | None
 async def archive_of(
     log: MessageLog, message_id: str, target: BinaryIO, folder: Path, largest: int = 1 << 30
 ) -> int:
-    found = documents(log, message_id, CLIENT)
+    query = RecordQuery(message_id=message_id, local=CLIENT)
+    page = await log.find(query, limit=500)
+    places = [Place(record.time, record.number) for record in page.records]
+    found = stamped_records(log, NoStamps(), places)
     return await write_archive(log, found, target, folder=folder, largest=largest)
+
+
+class NoStamps:
+    """The time-stamps of a log that has none."""
+
+    async def stamp_of(self, number: int) -> AStamp | None:
+        return None
 
 
 async def test_a_record_becomes_a_container_with_everything_it_has(database_dsn: str) -> None:
@@ -162,9 +172,9 @@ async def test_the_archive_has_both_directions_of_one_party_and_nothing_else(
         await log.append(sample_record(message_id="another"))
         target = io.BytesIO()
         assert await archive_of(log, "a/b c", target, tmp_path) == 2
-        only_answers = documents(log, "a/b c", CLIENT, response=True)
-        assert [record.number async for record in only_answers] == [answer]
-        names = [name_of(record) async for record in documents(log, "a/b c", CLIENT)]
+        found = await log.find(RecordQuery(message_id="a/b c", local=CLIENT))
+        names = [name_of(record) for record in found.records]
+        assert [record.number for record in found.records] == [request, answer]
     with zipfile.ZipFile(target) as archive:
         assert sorted(archive.namelist()) == sorted(names)
         assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
@@ -176,7 +186,15 @@ async def test_the_archive_has_both_directions_of_one_party_and_nothing_else(
     assert names[1].startswith("a%2Fb+c-response-")
 
 
-async def test_an_archive_of_many_pages_and_one_of_nothing(
+async def test_a_record_that_left_the_log_is_passed_over(database_dsn: str) -> None:
+    async with message_log(database_dsn) as log:
+        number = await log.append(sample_record(time=AT))
+        places = [Place(AT, number), Place(AT, number + 1), Place(datetime.now(UTC), number)]
+        found = [record.number async for record, _ in stamped_records(log, NoStamps(), places)]
+    assert found == [number]
+
+
+async def test_an_archive_of_many_documents_and_one_of_nothing(
     database_dsn: str, tmp_path: Path
 ) -> None:
     async with message_log(database_dsn) as log:

@@ -1,5 +1,6 @@
 """`GET /asic` and `GET /verificationconf` of a real node, after real exchanges."""
 
+import asyncio
 import io
 import zipfile
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from aiohttp import web
 from catalog.services import AccessRight, ConnectionType, HostedClient
 from node import downloads
 from node.log import containers
+from node.network.tsa_client import TimestampingFailed, TsaClient
 from scripts.postgres import PostgresServer
 from tests.drafts import Part
 from tests.instance import (
@@ -30,6 +32,7 @@ from tests.instance import (
 from tests.soap_messages import Envelope, answer_to
 from tests.soap_stage import TEXT, packed, wsdl_service
 from trust.configuration.confstore import load_configuration
+from trust.errors import NetworkFailure
 from trust.evidence.asic import parse_container
 from trust.evidence.container import verify_container
 from trust.report import Outcome
@@ -63,12 +66,18 @@ class Pair:
     async def asic(
         self, node: NodeUnderTest, message_id: str, *flags: str, **changes: str
     ) -> tuple[int, str, bytes]:
+        """What is handed out, time-stamped first where it must be."""
+        answer = await self.asked(node, message_id, "force", *flags, **changes)
+        return answer.status, answer.headers.get("Content-Disposition", ""), await answer.read()
+
+    async def asked(
+        self, node: NodeUnderTest, message_id: str, *flags: str, **changes: str
+    ) -> aiohttp.ClientResponse:
         client = CONSUMER if node is self.muni else PROVIDER
         names = ("xRoadInstance", "memberClass", "memberCode", "subsystemCode")
         wanted = dict(zip(names, client.parts, strict=True)) | {"queryId": message_id} | changes
         query = "&".join([urlencode({k: v for k, v in wanted.items() if v}), *flags])
-        answer = await self.session.get(f"{node.url}/asic?{query}")
-        return answer.status, answer.headers.get("Content-Disposition", ""), await answer.read()
+        return await self.session.get(f"{node.url}/asic?{query}")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -119,6 +128,7 @@ async def test_both_nodes_hand_out_containers_that_hold(pair: Pair) -> None:
         for raw in containers:
             verdict = verify_container(parse_container(raw), conf, utc_now())
             assert verdict.verdict is Outcome.PASSED, verdict.reason
+            assert verdict.timestamp is not None
             assert all(part.covered for part in verdict.parts)
             signers.append(str(verdict.signer))
         assert signers == [f"MEMBER:{NAME}/MUN/2001", f"MEMBER:{NAME}/GOV/1001"]
@@ -157,6 +167,48 @@ async def test_one_container_is_handed_out_alone(pair: Pair) -> None:
     status, disposition, body = await pair.asic(pair.muni, "alone", "responseOnly", "force")
     assert status == 200
     assert disposition == 'attachment; filename="alone-response.zip"'
+
+
+async def test_what_has_no_time_stamp_yet_is_to_be_asked_for_again(pair: Pair) -> None:
+    await pair.call("waiting")
+    for flags in ((), ("requestOnly",), ("responseOnly", "unique"), ("unique",)):
+        answer = await pair.asked(pair.muni, "waiting", *flags)
+        text = await answer.text()
+        assert (answer.status, text) == (503, "Message signature has not been timestamped yet!")
+        assert answer.headers["Retry-After"] == "60"
+    assert (await pair.asked(pair.muni, "never sent")).status == 404
+    first = await pair.asked(pair.muni, "waiting", "force", "requestOnly", "unique")
+    raw = await first.read()
+    assert parse_container(raw).timestamp_chain_result is not None  # stamped with its answer
+    again = await pair.asked(pair.muni, "waiting", "requestOnly", "unique")
+    assert (again.status, await again.read()) == (200, raw)
+
+
+async def test_a_time_stamp_that_can_not_be_had_is_told(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refused(*_: object) -> None:
+        raise TimestampingFailed({"http://tsa.example": NetworkFailure("nobody there")})
+
+    async def never(*_: object) -> None:
+        await asyncio.sleep(1)
+
+    await pair.call("unlucky")
+    for stamp, reason in (
+        (refused, "Failed to get time stamp"),
+        (never, "no answer within 0 seconds"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(TsaClient, "stamp", stamp)
+            patch.setattr(downloads, "_PATIENCE", 0.2 if stamp is never else 20)
+            answer = await pair.asked(pair.muni, "unlucky", "force")
+        text = await answer.text()
+        assert (answer.status, text) == (503, "Could not create missing timestamp!")
+        assert answer.headers["Retry-After"] == "60"
+        assert any(
+            entry.name == "sacbe.downloads" and reason in entry.getMessage()
+            for entry in caplog.records
+        )
 
 
 @pytest.mark.parametrize(

@@ -10,22 +10,20 @@ import io
 import shutil
 import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 from node.log.messagelog import MessageLog
 from node.log.records import BodyPlace, StoredBody, StoredRecord
-from node.log.search import Place, RecordQuery
+from node.log.search import Place
 from trust.digests import SHA512_URI
 from trust.errors import EvidenceRejected, StorageError
 from trust.evidence.asic import Attachment, Container, container_name, form_encode, write_container
 from trust.evidence.stamped_signature import insert_timestamp
-from trust.ids import ClientId
 
 _IN_MEMORY = 4 << 20  # bytes of a container that is built without a file
-_PAGE = 50
 MAX_RECORDS = 1000  # in one archive
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)  # of ZIP
 
@@ -46,6 +44,13 @@ class Stamp(Protocol):
         """`ts-hashchain.xml`, which leads from the result to this record; None likewise."""
 
 
+class StampSource(Protocol):
+    """Where time-stamps are looked up."""
+
+    async def stamp_of(self, number: int) -> Stamp | None:
+        """The time-stamp of a record by its number, None while it has none; StorageError."""
+
+
 class ArchiveTooLarge(StorageError):
     """What was asked for is more than one archive may hold."""
 
@@ -61,19 +66,16 @@ def archive_name(message_id: str, response: bool | None = None) -> str:
     return f"{form_encode(message_id)}{direction}.zip"
 
 
-async def documents(
-    log: MessageLog, message_id: str, local: ClientId, response: bool | None = None
-) -> AsyncIterator[StoredRecord]:
-    """The records of a message id that belong to one of our own parties, in order of time."""
-    query = RecordQuery(message_id=message_id, local=local, response=response)
-    after: Place | None = None
-    while True:
-        page = await log.find(query, after=after, limit=_PAGE)
-        for record in page.records:
-            yield record
-        after = page.next
-        if after is None:
-            return
+async def stamped_records(
+    log: MessageLog, stamps: StampSource, places: Sequence[Place]
+) -> AsyncIterator[tuple[StoredRecord, Stamp | None]]:
+    """The records at these places with their time-stamps, one at a time in memory.
+
+    A record that has left the log meanwhile is passed over. Raises StorageError.
+    """
+    for place in places:
+        for record in await log.read([place]):
+            yield record, await stamps.stamp_of(record.number)
 
 
 async def write_record_container(
@@ -136,7 +138,7 @@ def _unreadable(record: StoredRecord) -> StorageError:
 
 async def write_archive(
     log: MessageLog,
-    records: AsyncIterator[StoredRecord],
+    records: AsyncIterator[tuple[StoredRecord, Stamp | None]],
     target: BinaryIO,
     *,
     folder: Path,
@@ -152,12 +154,12 @@ async def write_archive(
     """
     count = 0
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        async for record in records:
+        async for record, stamp in records:
             if count == MAX_RECORDS:
                 raise ArchiveTooLarge(f"There are more than {MAX_RECORDS} signed documents")
             with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder)) as spool:
                 built = cast(BinaryIO, spool)  # which it is in all but name
-                await write_record_container(log, record, built, None)
+                await write_record_container(log, record, built, stamp)
                 if count and target.tell() + built.seek(0, io.SEEK_END) > largest:
                     raise ArchiveTooLarge(
                         f"The signed documents are larger than {largest} bytes together"

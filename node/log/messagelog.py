@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from node.log.bodies import Bodies, KeptBody
+from node.log.listing import Listing, list_messages
 from node.log.records import (
     BodyPlace,
     MessageRecord,
@@ -352,6 +353,21 @@ class MessageLog:
     async def read(self, places: Sequence[Place]) -> tuple[StoredRecord, ...]:
         """The records at these places that are there, in order of time; raises StorageError."""
         return await self._search.read(places)
+
+    async def listing(
+        self,
+        query: RecordQuery,
+        *,
+        after: Place | None = None,
+        limit: int = 100,
+        newest_first: bool = False,
+        unstamped: bool = False,
+    ) -> Listing:
+        """One page of records without their messages, and how each stands; see `listing`."""
+        return await list_messages(
+            self._pool, query, after=after, limit=limit, newest_first=newest_first,
+            unstamped=unstamped,
+        )  # fmt: skip
 
     async def body_of(self, record: StoredRecord, position: int = 1) -> bytes | None:
         """An attachment, counted from 1, that is in the record; None for one that is not.

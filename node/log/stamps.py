@@ -49,12 +49,11 @@ class StampCounts:
     queued: int
 
 
-class Stamps:
+class StampReader:
     """Looks up time-stamps; records that are handed out in order cost little each."""
 
-    def __init__(self, pool: Pool, timestamper: Timestamper) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._timestamper = timestamper
         self._blocks: OrderedDict[tuple[int, int], TreeBlock] = OrderedDict()
 
     async def stamp_of(self, number: int) -> Stamp | None:
@@ -112,6 +111,29 @@ class Stamps:
         self._blocks.move_to_end(key)
         return found
 
+    async def counts(self) -> StampCounts:
+        """How far the log is stamped; raises StorageError."""
+        rows = await self._fetch(
+            "SELECT leaves, stamped, (SELECT count(*) FROM evidence_queue) AS queued FROM log_size"
+        )
+        if not rows:
+            raise StorageError("The message log has lost its size")
+        return StampCounts(rows[0]["leaves"], rows[0]["stamped"], rows[0]["queued"])
+
+    async def _fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
+        try:
+            return await self._pool.fetch(sql, *values)
+        except DATABASE_ERRORS as error:
+            raise StorageError(f"The message log can't be read: {describe(error)}") from error
+
+
+class Stamps(StampReader):
+    """The time-stamps of a node that runs: those that are missing can be had."""
+
+    def __init__(self, pool: Pool, timestamper: Timestamper) -> None:
+        super().__init__(pool)
+        self._timestamper = timestamper
+
     async def stamp_now(self, numbers: Sequence[int] = ()) -> None:
         """Have these records stamped, with all others that wait; at once if they are already.
 
@@ -147,18 +169,3 @@ class Stamps:
             return f"Time-stamping fails since {since}: {state.failure}"
         due = rows[0]["time"] + self._timestamper.interval
         return f"It waits for the time-stamp due at {due:%Y-%m-%dT%H:%M:%SZ}"
-
-    async def counts(self) -> StampCounts:
-        """How far the log is stamped; raises StorageError."""
-        rows = await self._fetch(
-            "SELECT leaves, stamped, (SELECT count(*) FROM evidence_queue) AS queued FROM log_size"
-        )
-        if not rows:
-            raise StorageError("The message log has lost its size")
-        return StampCounts(rows[0]["leaves"], rows[0]["stamped"], rows[0]["queued"])
-
-    async def _fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
-        try:
-            return await self._pool.fetch(sql, *values)
-        except DATABASE_ERRORS as error:
-            raise StorageError(f"The message log can't be read: {describe(error)}") from error
