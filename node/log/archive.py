@@ -75,6 +75,8 @@ class _Built:
     path: Path
     file: ArchiveFile
     leaves: tuple[int, ...]
+    guessed: int  # bytes that its containers were thought to have
+    full: bool
 
 
 class Archiver:
@@ -108,6 +110,7 @@ class Archiver:
         self._clock = clock
         self._lease = lease
         self._at_work = asyncio.Lock()
+        self._packed = 1.0  # bytes of containers for each that was guessed, in the last file
 
     # --- for the operator -------------------------------------------------------------------------
 
@@ -190,16 +193,16 @@ class Archiver:
         """Make a party's files: the last one when its oldest record has waited long enough."""
         overdue = everything or backlog.oldest <= self._clock() - self._settings.interval
         left, files = backlog.size, 0
-        while overdue or left > self._settings.file_size:
+        while overdue or left * self._packed > self._settings.file_size:
             async with self._work_folder() as folder:
                 leaves = self.book.open_leaves(backlog.party, state, self._clock())
                 end = await self.book.end_of(backlog.party)
                 built = await self._build(backlog.party, leaves, end, folder)
-                if built is None:
+                if built is None or not (built.full or overdue):
                     break
                 file = await self.book.plan(built.file, built.leaves)
                 await self._store_file(file, built.path)
-            left -= max(file.size, 1)
+            left -= built.guessed
             files += 1
         return files
 
@@ -269,13 +272,13 @@ class Archiver:
         Memory is bounded by a page of records, one container and a line for each.
         """
         path = folder / "archive.zip"
-        taken: list[int] = []
+        taken: list[Leaf] = []
         with path.open("wb+") as target, ArchiveWriter(target, end) as writer:
             async for leaf, record, stamp in self._records(leaves):
                 if not whole and self._is_full(writer):
                     break
                 if await self._add(writer, leaf, record, stamp):
-                    taken.append(leaf.leaf)
+                    taken.append(leaf)
             if writer.first is None or writer.last is None:
                 return None
             await asyncio.to_thread(writer.finish)
@@ -289,14 +292,17 @@ class Archiver:
             bytes=await asyncio.to_thread(_digest_of, path),
             size=(await asyncio.to_thread(path.stat)).st_size,
             containers=len(writer),
-            first_leaf=taken[0],
-            last_leaf=taken[-1],
+            first_leaf=taken[0].leaf,
+            last_leaf=taken[-1].leaf,
             first_time=writer.first,
             last_time=writer.last,
             made=self._clock(),
             stored=None,
         )
-        return _Built(path, file, tuple(taken))
+        guessed = sum(leaf.size for leaf in taken)
+        self._packed = writer.size / max(1, guessed)
+        leaves_taken = tuple(leaf.leaf for leaf in taken)
+        return _Built(path, file, leaves_taken, guessed, self._is_full(writer))
 
     def _is_full(self, writer: ArchiveWriter) -> bool:
         return writer.size > self._settings.file_size or len(writer) >= _MOST_CONTAINERS
