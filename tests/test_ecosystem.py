@@ -206,7 +206,7 @@ def test_the_commands_survive_any_folder_name() -> None:
 def test_a_container_of_a_member_itself_is_asked_for_without_subsystem() -> None:
     assert container_path("a/b", BENEFITS.member, "request") == (
         "/asic?queryId=a%2Fb&xRoadInstance=SANDBOX&memberClass=MUN&memberCode=2001"
-        "&unique&requestOnly"
+        "&unique&force&requestOnly"
     )
 
 

@@ -118,7 +118,7 @@ class InformationSystem:
 
 
 def container_path(message_id: str, client: ClientId, direction: str) -> str:
-    """Path and query of `GET /asic` for exactly one container."""
+    """Path and query of `GET /asic` for exactly one container, time-stamped first if need be."""
     query = {
         "queryId": message_id,
         "xRoadInstance": client.instance,
@@ -127,4 +127,4 @@ def container_path(message_id: str, client: ClientId, direction: str) -> str:
     }
     if client.subsystem_code is not None:
         query["subsystemCode"] = client.subsystem_code
-    return f"/asic?{urlencode(query)}&unique&{direction}Only"
+    return f"/asic?{urlencode(query)}&unique&force&{direction}Only"
