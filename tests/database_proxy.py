@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
-COPY_DONE = b"c\x00\x00\x00\x04"  # the end of a COPY outside a transaction commits
+COPY_DONE = b"c\x00\x00\x00\x04"  # the end of a COPY; outside a transaction it commits
 COMMIT = b"COMMIT"
 
 

@@ -239,7 +239,7 @@ async def broken_way(database_dsn: str) -> AsyncIterator[tuple[MessageLog, Datab
         yield both
 
 
-@pytest.mark.parametrize("keyed", [False, True], ids=["copy", "transaction"])
+@pytest.mark.parametrize("keyed", [False, True], ids=["records", "requests"])
 @pytest.mark.parametrize("cut", [Cut.BEFORE_COMMIT, Cut.AFTER_COMMIT])
 async def test_a_commit_in_doubt_is_settled_and_nothing_is_lost_or_doubled(
     broken_way: tuple[MessageLog, DatabaseProxy], database_dsn: str, cut: Cut, keyed: bool
@@ -247,7 +247,7 @@ async def test_a_commit_in_doubt_is_settled_and_nothing_is_lost_or_doubled(
     log, proxy = broken_way
     await log.append(sample_record(message_id="before"))
     proxy.cut = cut
-    proxy.commit_mark = COMMIT if keyed else proxy.commit_mark
+    proxy.commit_mark = COMMIT
     records = [
         sample_record(replay_key=key_of(str(n)) if keyed else None, message_id=f"doubt-{n}")
         for n in range(5)
@@ -260,6 +260,8 @@ async def test_a_commit_in_doubt_is_settled_and_nothing_is_lost_or_doubled(
     assert [type(answer) for answer in answers[5:]] == [ReplayDetected for _ in twin]
     assert await count(database_dsn) == 6
     assert await count(database_dsn, f"number IN ({', '.join(map(str, numbers))})") == 5
+    queued = "number IN (SELECT number FROM evidence_queue)"  # each with its leaf, once
+    assert await count(database_dsn, queued) == 6
     assert log.healthy
 
 

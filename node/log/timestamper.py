@@ -21,7 +21,6 @@ from typing import Protocol
 
 from cryptography import x509
 
-from node.log.search import RecordQuery, RecordSearch
 from node.log.sequencer import Sequencer
 from node.log.settings import TimestampingSettings
 from node.network.tsa_client import TimestampingFailed, services_of
@@ -104,12 +103,12 @@ class Timestamper:
         self._client = client
         self._conf = conf
         self._clock = clock
-        self._search = RecordSearch(pool)
         self._name = uuid.uuid4()
         self._woken = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._pause = _FIRST_PAUSE
         self._retry_at: datetime | None = None
+        self._trouble: str | None = None  # why the database is in the way, told already
 
     # --- whether messages may be taken ----------------------------------------------------------
 
@@ -254,6 +253,7 @@ class Timestamper:
             _LOG.exception("The time-stamper failed")
             await self._fail(waiting, ExchangeError(f"Internal error {type(error).__name__}"))
         else:
+            self._trouble = None
             for each in waiting:
                 if not each.done():
                     each.set_result(None)
@@ -272,7 +272,12 @@ class Timestamper:
                 pass
         await self.look()
         if at_once or self._is_due():
-            await self._stamp_all(at_once=at_once)
+            try:
+                await self._stamp_all(at_once=at_once)
+            except Exception:
+                self._retry_at = self._clock() + self._pause
+                self._pause = min(2 * self._pause, self.settings.retry_delay)
+                raise
 
     def _is_due(self) -> bool:
         now, oldest = self._clock(), self.state.oldest
@@ -309,11 +314,11 @@ class Timestamper:
         )
 
     async def _note(self, error: ExchangeError | StorageError) -> None:
-        """Remember a failure: for how long it is known to all, and the next attempt waits."""
-        self._retry_at = self._clock() + self._pause
-        self._pause = min(2 * self._pause, self.settings.retry_delay)
+        """Tell of a failure once, and let all processes know since when no service is to be had."""
         if isinstance(error, StorageError):
-            _LOG.warning("Records can't be time-stamped: %s", error)
+            if self._trouble is None:
+                _LOG.warning("Records can't be time-stamped: %s; it is tried again", error)
+            self._trouble = str(error)
             return
         if self.state.failing_since is None:
             _LOG.warning("Time-stamping fails: %s; it is tried again", error)
@@ -416,14 +421,19 @@ class Timestamper:
             raise _unreadable(error) from error
         if row is None:
             return None
-        near = RecordQuery(since=row["time"], until=row["time"] + timedelta(microseconds=1))
-        page = await self._search.find(near, limit=500)
-        for record in page.records:
-            if record.number == row["number"] and (
-                sha512(record.signature) == row["signature_digest"]
-            ):
-                return _value_of(record.signature)
-        return None
+        signature = await self._signature_of(row["time"], row["number"])
+        if signature is None or sha512(signature) != row["signature_digest"]:
+            return None
+        return _value_of(signature)
+
+    async def _signature_of(self, time: datetime, number: int) -> bytes | None:
+        try:
+            found: bytes | None = await self._pool.fetchval(
+                "SELECT signature FROM message_record WHERE time = $1 AND number = $2", time, number
+            )
+        except DATABASE_ERRORS as error:
+            raise _unreadable(error) from error
+        return found
 
     async def _tops(self, first: int, leaves: int) -> bytes:
         """The nodes over the blocks of a range; never more than a few blocks are in memory."""
