@@ -269,15 +269,17 @@ async def test_no_signature_covers_more_messages_than_the_limit(scene: Scene) ->
     assert alone.hash_chain is None
 
 
-async def test_direct_signs_each_alone(scene: Scene) -> None:
+async def test_direct_signs_each_alone_and_at_once(scene: Scene) -> None:
     scene.queues.settings = SigningSettings(mode=SigningMode.DIRECT)
-    first = await scene.busy()
-    waiting = [scene.ask(b"%d" % number, b"x") for number in range(5)]
-    await asyncio.sleep(0)
     scene.let_go()
-    files = await ended([first, *waiting])
-    assert all(one.hash_chain is None for one in files)
-    assert len({one.signature for one in files}) == scene.queues.signatures == 6
+    for number in range(3):
+        parts = parts_of(b"%d" % number, b"x")
+        coroutine = scene.queues.sign(scene.identity, parts, SignatureForm.REFERENCES)
+        with pytest.raises(StopIteration) as done:  # nothing is waited for
+            coroutine.send(None)
+        assert done.value.value.hash_chain is None
+        assert scene.verdict(done.value.value, b"%d" % number, b"x") is Outcome.PASSED
+    assert scene.queues.signatures == scene.queues.messages == 3
 
 
 async def test_a_quick_key_signs_at_once_unless_batches_are_wanted() -> None:

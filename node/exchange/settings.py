@@ -21,8 +21,8 @@ class SigningSettings:
 
     mode: SigningMode = setting(
         SigningMode.AUTO,
-        "messages that wait for a key: direct signs each alone, batch signs them together,"
-        " auto does so with slow keys (RSA) only",
+        "direct signs each message alone; batch signs those together that wait for a key; auto"
+        " does that with slow keys (RSA) only",
     )
     batch_limit: Annotated[int, Bounds(2, 10_000)] = setting(
         100, "messages under one signature at the most"

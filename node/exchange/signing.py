@@ -1,8 +1,9 @@
 """Messages wait for their signing key here, and those that wait together are signed together.
 
-A quick key signs at once. A slow one (RSA, a key in a module) signs in a thread, one signature at
-a time; what arrives meanwhile gathers and gets one signature through a hash tree. There is no timer
-and no company to wait for: a message that finds the key idle is signed alone.
+A quick key signs at once. A slow one (RSA) signs in a thread, one signature at a time; what arrives
+meanwhile gathers and gets one signature through a hash tree. There is no timer and no company to
+wait for: a message that finds the key idle is signed alone. Without batches nothing is gained by a
+thread: its way there and back costs more than the event loop waits (decisions/0100).
 
 Source: signatures.md 4.4, 4.5, 5; X-Road 7.8 BatchSigner.java.
 """
@@ -71,7 +72,7 @@ class SigningQueues:
                 chain covers them, which every server reads.
         """
         key = identity.key
-        if key.quick and self.settings.mode is not SigningMode.BATCH:
+        if not self._gathers(key):
             return self._sign_here(identity, parts, form)
         done: asyncio.Future[SignatureFiles] = asyncio.get_running_loop().create_future()
         message = _Waiting(identity, parts, form, done)
@@ -85,6 +86,12 @@ class SigningQueues:
                 return await done
         except TimeoutError:
             raise CannotSign("Signature creation timed out") from None
+
+    def _gathers(self, key: SoftwareKey) -> bool:
+        """Whether messages may be signed together by this key."""
+        if self.settings.mode is SigningMode.AUTO:
+            return not key.quick
+        return self.settings.mode is SigningMode.BATCH
 
     def close(self) -> None:
         """Sign nothing more through a thread."""
@@ -141,9 +148,8 @@ class SigningQueues:
 
     def _next_batch(self, queue: deque[_Waiting]) -> list[_Waiting]:
         """The first who wait and have one certificate; those who gave up are left out."""
-        most = 1 if self.settings.mode is SigningMode.DIRECT else self.settings.batch_limit
         batch: list[_Waiting] = []
-        while queue and len(batch) < most:
+        while queue and len(batch) < self.settings.batch_limit:
             if queue[0].done.done():
                 queue.popleft()
             elif not batch or _same_certificate(batch[0].identity, queue[0].identity):
