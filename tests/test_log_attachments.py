@@ -281,7 +281,7 @@ async def test_a_day_of_attachments_that_was_dropped_is_made_again(database_dsn:
 
 
 async def test_a_log_from_before_goes_on(database_dsn: str, tmp_path: Path) -> None:
-    """Its partitions are there already, and its rows say nothing of further attachments."""
+    """Its partitions are there already; its rows say nothing of keys and further attachments."""
     folder = tmp_path / "migrations"
     folder.mkdir()
     for name in ("0001_message_log.sql", "0002_message_log_trial.sql"):
@@ -294,7 +294,7 @@ async def test_a_log_from_before_goes_on(database_dsn: str, tmp_path: Path) -> N
     await pool.execute("SELECT ensure_message_partition($1)", row.day)
     async with pool.acquire() as connection:
         await connection.copy_records_to_table(
-            "message_record", columns=COLUMNS[:-1], records=[(1, *row.values[:-1])]
+            "message_record", columns=COLUMNS[:-2], records=[(1, *row.values[:-2])]
         )
     await pool.close()
     async with message_log(database_dsn) as log:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from node.log.records import BodyPlace, LoggedBody
+from node.log.column_keys import NO_KEYS, KeyRing, file_place
+from node.log.records import BodyPlace, LoggedBody, StoredBody
 from node.log.settings import MAX_KEPT, Beyond, MessageLogSettings
 from trust.errors import LoggingFailed
 
@@ -30,8 +31,9 @@ class KeptBody:
 class Bodies:
     """Applies the settings for bodies, and keeps the folder of those in files."""
 
-    def __init__(self, settings: MessageLogSettings) -> None:
+    def __init__(self, settings: MessageLogSettings, keys: KeyRing = NO_KEYS) -> None:
         self._settings = settings
+        self._keys = keys
         self.problem: str | None = None  # why the folder takes no files; cleared by `probe`
 
     def places_of(self, bodies: Sequence[LoggedBody]) -> tuple[BodyPlace, ...]:
@@ -64,25 +66,28 @@ class Bodies:
         kept: list[KeptBody] = []
         try:
             for body, place in zip(bodies, self.places_of(bodies), strict=True):
-                kept.append(await self._keep(body, place, at, at_once=at_once))
+                if place is BodyPlace.FILE:
+                    kept.append(await self._keep_in_file(body, at, len(kept) + 1))
+                else:
+                    kept.append(await self._keep(body, place, at_once=at_once))
         except BaseException:
             await self.discard(kept)
             raise
         return tuple(kept)
 
-    async def _keep(
-        self, body: LoggedBody, place: BodyPlace, at: datetime, *, at_once: bool
-    ) -> KeptBody:
-        match place:
-            case BodyPlace.RECORD if at_once:
-                return KeptBody(body.digest, body.size, data=_read(body))
-            case BodyPlace.RECORD:
-                data = await asyncio.to_thread(_read, body)
-                return KeptBody(body.digest, body.size, data=data)
-            case BodyPlace.FILE:
-                return KeptBody(body.digest, body.size, file=await self._write(body, at))
-            case BodyPlace.NOWHERE:
-                return KeptBody(body.digest, body.size)
+    async def _keep(self, body: LoggedBody, place: BodyPlace, *, at_once: bool) -> KeptBody:
+        if place is BodyPlace.NOWHERE:
+            return KeptBody(body.digest, body.size)
+        data = _read(body) if at_once else await asyncio.to_thread(_read, body)
+        return KeptBody(body.digest, body.size, data=data)
+
+    async def _keep_in_file(self, body: LoggedBody, at: datetime, position: int) -> KeptBody:
+        name = f"{at.astimezone(UTC):%Y-%m-%d}/{uuid.uuid4().hex}"
+        pieces, key = _complete(body), self._keys.newest
+        if key is not None:
+            pieces = key.seal_pieces(pieces, file_place(at, name, body.digest, position))
+        await self._write(self._folder() / name, pieces)
+        return KeptBody(body.digest, body.size, file=name)
 
     async def discard(self, kept: Sequence[KeptBody]) -> None:
         """Remove the files of a record that was not stored after all."""
@@ -101,27 +106,27 @@ class Bodies:
             else:
                 self.problem = None
 
-    def pieces(self, file: str) -> Iterator[bytes]:
-        """The bytes of a stored file; raises OSError."""
-        with (self._folder() / file).open("rb") as stream:
+    def pieces(self, body: StoredBody) -> Iterator[bytes]:
+        """The bytes of a body in a file; raises OSError, StorageError for a key that is missing."""
+        with (self._folder() / body.file).open("rb") as stream:
+            if body.seal is not None:
+                yield from self._keys.open_file(body.seal, stream)
+                return
             while piece := stream.read(_PIECE):
                 yield piece
 
-    async def _write(self, body: LoggedBody, at: datetime) -> str:
-        name = f"{at.astimezone(UTC):%Y-%m-%d}/{uuid.uuid4().hex}"
-        path = self._folder() / name
-        writing = asyncio.ensure_future(asyncio.to_thread(_write_durably, path, body))
+    async def _write(self, path: Path, pieces: Iterator[bytes]) -> None:
+        writing = asyncio.ensure_future(asyncio.to_thread(_write_durably, path, pieces))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
             with contextlib.suppress(OSError, LoggingFailed):
                 await writing  # the thread reads the source, which is ours until we return
-                path.unlink()
+                await asyncio.to_thread(path.unlink)
             raise
         except OSError as error:
             self.problem = _problem(error)
             raise LoggingFailed(self.problem) from error
-        return name
 
     def _folder(self) -> Path:
         folder = self._settings.body_folder
@@ -141,19 +146,26 @@ def _read(body: LoggedBody) -> bytes:
     return data
 
 
-def _write_durably(path: Path, body: LoggedBody) -> None:
+def _complete(body: LoggedBody) -> Iterator[bytes]:
+    """The pieces of a body; raises LoggingFailed at the end when they were not all of it."""
+    seen = 0
+    for piece in body.pieces(_PIECE):
+        seen += len(piece)
+        yield piece
+    if seen != body.size:
+        raise LoggingFailed("A body changed while it was logged")
+
+
+def _write_durably(path: Path, pieces: Iterator[bytes]) -> None:
     """Write and sync a file and the folders that name it; leaves nothing when that fails."""
     new_day = not path.parent.is_dir()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        written = 0
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            for piece in body.pieces(_PIECE):
-                written += file.write(piece)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-        if written != body.size:
-            raise LoggingFailed("A body changed while it was logged")
         _sync_folder(path.parent)
         if new_day:
             _sync_folder(path.parent.parent)

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from node.log.bodies import Bodies, KeptBody
+from node.log.column_keys import load_key_ring
 from node.log.listing import Listing, list_messages
+from node.log.proven_keys import prove_keys
 from node.log.records import (
     BodyPlace,
     MessageRecord,
@@ -93,8 +95,9 @@ class MessageLog:
         self._evidence_life = evidence_life
         self._on_stored = on_stored
         self._stamping = stamping
-        self._bodies = Bodies(self.settings)
-        self._search = RecordSearch(pool)
+        self._keys = load_key_ring(self.settings.key_ring)
+        self._bodies = Bodies(self.settings, self._keys)
+        self._search = RecordSearch(pool, self._keys)
         self._writer = GroupWriter(pool)
         self._room = Room(self.settings.queue_records, self.settings.queue_bytes)
         self._queue: deque[_Entry] = deque()
@@ -114,6 +117,7 @@ class MessageLog:
     async def start(self) -> None:
         """Take records from now on; raises StorageError when the database is not usable."""
         await make_partitions(self._pool, self._clock())
+        await prove_keys(self._pool, self._keys)
         await self._writer.probe(self._patience)
         await self._warn_if_not_durable()
         self._problem = None
@@ -172,7 +176,7 @@ class MessageLog:
     async def _prepare(self, record: MessageRecord, size: int) -> _Entry:
         kept = await self._bodies.keep(record.attachments, record.time)
         try:
-            row = build_row(record, kept)
+            row = build_row(record, kept, self._keys.newest)
             self._refuse_when_unusable()  # it may have become so while the body was read
         except LoggingFailed:
             await self._bodies.discard(kept)
@@ -377,5 +381,8 @@ class MessageLog:
         return await self._search.body_of(record, position)
 
     def file_of(self, body: StoredBody) -> Iterator[bytes]:
-        """The pieces of a body that is in a file, to be read in a thread; raises OSError."""
-        return self._bodies.pieces(body.file)
+        """The pieces of a body that is in a file, to be read in a thread.
+
+        Raises OSError, and StorageError for one that no key of ours opens.
+        """
+        return self._bodies.pieces(body)

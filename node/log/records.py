@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, Self
 
+from node.log.column_keys import Seal
 from trust.errors import ExchangeError
 from trust.ids import ClientId, ServiceId
 
@@ -121,12 +122,17 @@ class BodyPlace(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredBody:
-    """What the log has of a body."""
+    """What the log has of a body.
+
+    Attributes:
+        seal: how it is encrypted in its place; None for one that is not.
+    """
 
     digest: bytes  # SHA-512
     size: int
     place: BodyPlace
     file: str = ""  # below the body folder
+    seal: Seal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from node.log.column_keys import NO_KEYS, KeyRing
 from node.log.records import BodyPlace, Side, StoredRecord
 from node.log.rows import READ_ATTACHMENT_COLUMNS, READ_COLUMNS, read_row
 from trust.database import DATABASE_ERRORS, Pool, describe
@@ -77,8 +78,9 @@ class RecordPage:
 class RecordSearch:
     """Reads the message log; it never holds up those who write it."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, keys: KeyRing = NO_KEYS) -> None:
         self._pool = pool
+        self._keys = keys
 
     async def find(
         self,
@@ -101,7 +103,7 @@ class RecordSearch:
             further = await self._further([row for row in rows if row["further_attachments"]])
         except DATABASE_ERRORS as error:
             raise _unreadable(error) from error
-        records = tuple(read_row(row, further[row["number"]]) for row in rows)
+        records = tuple(read_row(row, further[row["number"]], self._keys) for row in rows)
         full = len(records) == limit
         return RecordPage(records, Place(records[-1].time, records[-1].number) if full else None)
 
@@ -120,7 +122,7 @@ class RecordSearch:
             further = await self._further([row for row in rows if row["further_attachments"]])
         except DATABASE_ERRORS as error:
             raise _unreadable(error) from error
-        return tuple(read_row(row, further[row["number"]]) for row in rows)
+        return tuple(read_row(row, further[row["number"]], self._keys) for row in rows)
 
     async def _further(
         self, rows: Sequence[asyncpg.Record]
@@ -146,7 +148,8 @@ class RecordSearch:
         """An attachment, counted from 1, that is in the record; None for one that is not."""
         if len(record.attachments) < position:
             return None
-        if record.attachments[position - 1].place is not BodyPlace.RECORD:
+        stored = record.attachments[position - 1]
+        if stored.place is not BodyPlace.RECORD:
             return None
         if position == 1:
             sql = "SELECT body FROM message_record WHERE time = $1 AND number = $2"
@@ -161,7 +164,7 @@ class RecordSearch:
             body: bytes | None = await self._pool.fetchval(sql, *values)
         except DATABASE_ERRORS as error:
             raise _unreadable(error) from error
-        return body
+        return None if body is None else self._keys.open(stored.seal, body)
 
 
 def build_select(

@@ -32,6 +32,11 @@ class MessageLogSettings:
     body_folder: Path | None = setting(
         None, "where larger bodies are kept; needed for folder", example="/var/lib/sacbe/bodies"
     )
+    key_ring: Path | None = setting(
+        None,
+        "file with the keys that encrypt messages and bodies at rest; without it nothing is",
+        example="log.keys",
+    )
     queue_records: Annotated[int, Bounds(1, 1_000_000)] = setting(
         2000, "records that may wait for the database"
     )

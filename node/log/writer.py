@@ -27,6 +27,7 @@ from trust.errors import StorageError
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between two attempts to reach the database
 _TRIAL_ROWS, _TRIAL_BYTES = 550, 1900  # a mebibyte of rows that are not compressed
+_SEAL_AT_ONCE = 1 << 20  # bytes that are encrypted without a thread
 _NUMBERS_AT_ONCE = 256
 _NUMBERS_STAY = 2.0  # seconds; older ones are left out so that numbers grow with time
 _KNOWN_DAYS = 16
@@ -200,17 +201,14 @@ class GroupWriter:
         """The records first: their unique index is what settles an attempt that is in doubt."""
         if not rows:
             return
-        await connection.copy_records_to_table(
-            "message_record",
-            columns=COLUMNS,
-            records=[(row.number, *row.values) for row in rows],
-        )
+        records, further = await _sealed(rows)
+        await connection.copy_records_to_table("message_record", columns=COLUMNS, records=records)
         await connection.copy_records_to_table(
             "evidence_queue",
             columns=QUEUE_COLUMNS,
             records=[(row.number, row.time, *row.leaf) for row in rows],
         )
-        if further := [(row.number, row.time, *body) for row in rows for body in row.further]:
+        if further:
             await connection.copy_records_to_table(
                 "message_attachment", columns=ATTACHMENT_COLUMNS, records=further
             )
@@ -262,6 +260,21 @@ class GroupWriter:
                 self._days.clear()
             self._days.add(day)
         return bool(unknown)
+
+
+_Values = list[tuple[object, ...]]
+
+
+async def _sealed(rows: Sequence[Row]) -> tuple[_Values, _Values]:
+    """The rows of both tables, encrypted where that is wanted; large ones in a thread."""
+    sealed = any(row.column_key is not None for row in rows)
+    if sealed and sum(row.size for row in rows) > _SEAL_AT_ONCE:
+        return await asyncio.to_thread(_seal, rows)
+    return _seal(rows)
+
+
+def _seal(rows: Sequence[Row]) -> tuple[_Values, _Values]:
+    return [row.record for row in rows], [body for row in rows for body in row.attachments]
 
 
 async def _try_room(connection: PooledConnection) -> None:
