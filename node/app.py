@@ -31,6 +31,7 @@ from node.log.messagelog import MessageLog
 from node.log.sequencer import Sequencer
 from node.log.stamps import Stamps
 from node.log.timestamper import Timestamper
+from node.log.transparency import LogKey
 from node.messages.fault import Dialect
 from node.messages.fault_codes import KNOWN_CODES
 from node.messages.transport_reader import TransportLimits
@@ -54,6 +55,7 @@ from node.reconciliation.reconciler import Reconciler
 from node.reconciliation.wire import LARGEST_ANSWER
 from node.settings import NodeSettings
 from node.spool import Spool
+from node.witness.witnesses import Surroundings, Witnesses
 from trust.configuration.confhistory import TrustListKeeper
 from trust.configuration.confparts import parse_anchor
 from trust.configuration.confupdater import ConfigurationUpdater, UpdaterSettings
@@ -65,6 +67,7 @@ from trust.globalconf import GlobalConf
 from trust.pki.certificates import der, describe
 from trust.pki.keyfiles import open_folder
 from trust.pki.keystore import KeyStore
+from trust.pki.notekey import open_note_key
 from trust.pki.ocsp import CLOCK_SKEW
 from trust.pki.ocspcache import OcspCache
 from trust.pki.ocspupdate import OcspUpdater, expiries, own_certificates
@@ -144,6 +147,7 @@ class Node:
         await self.services.refresh()
         self._keep_running(self.services.run(), "services")
         await self._start_stamping(pool)
+        self.witnesses = self._open_witnesses(pool)
         self.log = await self._stack.enter_async_context(
             MessageLog(
                 pool,
@@ -167,7 +171,7 @@ class Node:
             )
         )
         self._build_exchange(self.spool, pool)
-        self.health = Health(self._probes())
+        self.health = Health(self._probes(), {"witnesses": self.witnesses.warning})
         self._watch()
         await self._listen()
         log.info("node %s is up", settings.server.colons)
@@ -239,6 +243,22 @@ class Node:
         self._keep_running(self.sequencer.run(), "sequencer")
         self._keep_running(self.timestamper.run(), "time-stamps")
 
+    def _open_witnesses(self, pool: Pool) -> Witnesses:
+        """Our log's checkpoints, and the logs of others."""
+        settings = self.settings
+        surroundings = Surroundings(
+            settings.server,
+            pool,
+            LogKey.of(open_note_key(settings.keys.folder, self._password), settings.server),
+            Signers(lambda: self.keys.entries, self.ocsp.cache.get),
+            lambda: self.updater.conf,
+            utc_now,
+            self.timestamper.stamp_bytes,
+            None,
+            self._session,
+        )
+        return Witnesses(surroundings, settings.transparency)
+
     async def _ask_when_configured(self) -> None:
         """Let OCSP responses be asked for as soon as there is a trust list that says where."""
         await self.updater.first()
@@ -291,7 +311,9 @@ class Node:
             der(self.internal.chain[0]),
             self.monitor.ended,
             soap_limits,
+            self.witnesses.met,
         )
+        self._keep_running(self.witnesses.run(self.updater.first, consumer.ask), "witnesses")
         # What other nodes tell of a day is small, and so is the room for it.
         told = Spool(spool.folder, LARGEST_ANSWER, LARGEST_ANSWER, spool.reserve)
         self.reconciler = Reconciler(
@@ -318,10 +340,12 @@ class Node:
                 SoapMetadata(self.descriptions),
                 RestMetadata(self.descriptions),
                 *self.monitor.services,
+                *self.witnesses.services,
                 self.reconciler.service,
             ),
             self.monitor.ended,
             soap_limits,
+            self.witnesses.met,
         )
         downloads = Downloads(
             self.log,
@@ -458,6 +482,7 @@ class Node:
             lambda: self.signing.waiting,
         )
         self.timestamper.watch(metrics.gauge)
+        self.witnesses.watch(metrics.gauge)
         metrics.gauge(
             "sacbe_peer_connections_idle", "Kept connections to peers", lambda: self.peers.idle
         )

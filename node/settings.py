@@ -7,6 +7,7 @@ from typing import Annotated
 
 from node.exchange.settings import SigningSettings
 from node.log.settings import MessageLogSettings, TimestampingSettings
+from node.log.transparency import TransparencySettings
 from node.metadata.settings import DescriptionSettings
 from node.monitoring.settings import MonitoringSettings
 from trust.ids import ClientId, ServerId
@@ -139,6 +140,9 @@ class NodeSettings:
     signing: SigningSettings = setting(SigningSettings(), "how messages are signed")
     timestamping: TimestampingSettings = setting(
         TimestampingSettings(), "who says when the records of the log were there"
+    )
+    transparency: TransparencySettings = setting(
+        TransparencySettings(), "checkpoints of the log, and who witnesses them"
     )
     limits: LimitsSettings = setting(LimitsSettings(), "what one message may cost")
     admin: AdminSettings = setting(AdminSettings(), "the operator's port")

@@ -19,6 +19,7 @@ from node.exchange.attachments import AttachmentStream
 from node.exchange.clients import authenticate, tls_facts
 from node.exchange.evidence import Evidence
 from node.exchange.faults import ReceivedFault, failure_of
+from node.exchange.greeting import GREETING, Met, greets
 from node.exchange.own_call import OwnAnswer, OwnCall, OwnRequest
 from node.exchange.received import ReceivedMessage, receive
 from node.exchange.request import Request
@@ -75,6 +76,7 @@ class Consumer:
         patience: longest silence of a system that sends a request.
         own_certificate: DER of the node's internal certificate, which may speak for every client.
         ended: is told of every exchange at its end.
+        met: is told of nodes of our kind; None for a node that does not say that it is one.
     """
 
     own_server: ServerId
@@ -89,6 +91,7 @@ class Consumer:
     own_certificate: bytes
     ended: Callable[[Account], None] = to_nobody
     soap_limits: TransportLimits = SOAP_LIMITS
+    met: Met | None = None
 
     async def handle_rest(self, request: web.BaseRequest) -> web.StreamResponse:
         """Carry one request under `/r1/`; every failure becomes a fault."""
@@ -230,7 +233,9 @@ class Consumer:
     ) -> ReceivedMessage:
         """Send the request and read the whole answer; a fault is raised as it came."""
         account.request_out = now_ms()
-        answer = await peer.send(call.envelope(outgoing.content_type), outgoing.pieces())
+        greeting = () if self.met is None else (GREETING,)
+        headers = (*call.envelope(outgoing.content_type), *greeting)
+        answer = await peer.send(headers, outgoing.pieces())
         account.response_in = now_ms()
         if answer.head.status not in _ANSWERED:
             raise NetworkFailure(
@@ -247,6 +252,9 @@ class Consumer:
         except ExchangeError:
             received.close()
             raise
+        service = account.service_id
+        if self.met is not None and service is not None and greets(answer.head.headers):
+            self.met(peer.server.id, service.provider, service)
         return received
 
     async def _receive(

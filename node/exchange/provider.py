@@ -21,6 +21,7 @@ from node.exchange.builtin import BuiltInService, RestAnswer
 from node.exchange.callers import Caller, Callers
 from node.exchange.evidence import Evidence
 from node.exchange.faults import Failure, failure_of, pass_fault_on, tell_peer
+from node.exchange.greeting import GREETING, Met, greets
 from node.exchange.peer_call import PeerCall, Reply
 from node.exchange.received import ReceivedMessage
 from node.exchange.reception import Reception
@@ -32,6 +33,7 @@ from node.exchange.snapshot import Snapshot, Snapshots
 from node.exchange.soap_service import SoapService
 from node.log.records import Side as LogSide
 from node.messages.envelope import (
+    Headers,
     RequestEnvelope,
     build_response_headers,
     check_hash_algorithm,
@@ -87,6 +89,7 @@ class Provider:
     built_in: Sequence[BuiltInService] = ()
     ended: Callable[[Account], None] = to_nobody
     soap_limits: TransportLimits = SOAP_LIMITS
+    met: Met | None = None  # is told of nodes of our kind, which are then greeted, too
     _running: Counter[ServerId] = field(default_factory=Counter)
 
     async def handle_message(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -218,9 +221,18 @@ class Provider:
         """Sign, log and stream what the service answered."""
         with self.spool.body() as store:
             outgoing = self._outgoing(admitted, reply, store, account)
-            response = await _stream(request, outgoing, reply, dialect, account)
+            greeting = self._greet(request, admitted, account)
+            response = await _stream(request, outgoing, reply, dialect, account, greeting)
             account.clock.mark("send")
             return response
+
+    def _greet(self, request: web.BaseRequest, admitted: Admitted, account: Account) -> Headers:
+        """What the answer says to a node of our kind, besides what it says to everybody."""
+        if self.met is None or account.peer is None or not greets(request.headers.items()):
+            return ()
+        asked = admitted.call.request
+        self.met(account.peer, asked.client, asked.service)
+        return (GREETING,)
 
     def _outgoing(
         self, admitted: Admitted, reply: Reply, store: SpooledBody, account: Account
@@ -267,12 +279,13 @@ async def _stream(
     reply: Reply,
     dialect: Dialect,
     account: Account,
+    greeting: Headers,
 ) -> web.StreamResponse:
     """Send the answer; a failure after its beginning stands where the signature would."""
     pieces = outgoing.pieces()
     first = await anext(pieces)  # a message without attachments is signed and logged by now
     headers = build_response_headers(outgoing.content_type, reply.original_content_type)
-    response = ExactResponse(status=200, headers=dict(headers))
+    response = ExactResponse(status=200, headers=dict((*headers, *greeting)))
     account.response_out = now_ms()
     if account.response_in is None:  # of a service of the node itself
         account.response_in = account.response_out

@@ -7,7 +7,6 @@ processes may run this; who has the lock of the one row in `log_tree` works, the
 A log that no longer continues its last checkpoint is not signed: the problem is told instead.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -112,7 +111,6 @@ class Transparency:
         store: where full tiles go; None where there is none.
 
     Attributes:
-        listeners: called when there is a new checkpoint.
         problem: why there can't be one, in words; None while all is well.
     """
 
@@ -126,7 +124,6 @@ class Transparency:
         store: TileStore | None = None,
     ) -> None:
         self.key = key
-        self.listeners: list[Callable[[], None]] = []
         self.problem: str | None = None
         self.size = 0  # of the newest checkpoint
         self._pool = pool
@@ -135,11 +132,9 @@ class Transparency:
         self._stamp = stamp
         self._store = store
 
-    async def run(self) -> None:
-        """Make checkpoints until cancelled."""
-        while True:
-            await self.round()
-            await asyncio.sleep(self._settings.interval.total_seconds())
+    @property
+    def interval(self) -> timedelta:
+        return self._settings.interval
 
     async def round(self) -> None:
         """One checkpoint with all that belongs to it; what fails is told and tried again."""
@@ -153,8 +148,6 @@ class Transparency:
             self.problem = str(error)
         else:
             self.problem = None
-        for listener in self.listeners:
-            listener()
 
     # --- making -----------------------------------------------------------------------------------
 
@@ -266,6 +259,14 @@ class Transparency:
             if tiles:
                 await connection.execute("UPDATE log_tree SET stored = $1", end)
             return len(tiles)
+
+    def signer_of(self, checkpoint: KeptCheckpoint) -> NoteKey:
+        """The key that made a checkpoint, as it says: another machine of ours may have another."""
+        try:
+            key = NoteKey.parse(checkpoint.key)
+        except MalformedMessage:
+            return self.key.public
+        return key if key.name == self.key.public.name else self.key.public
 
     # --- proofs -----------------------------------------------------------------------------------
 

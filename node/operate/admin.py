@@ -31,7 +31,10 @@ class AdminPages:
             case "/health/ready":
                 found = await self._health.readiness()
                 status = 200 if found.ready else 503
-                return _json(status, {"ready": found.ready, "reasons": dict(found.reasons)})
+                shown = {"ready": found.ready, "reasons": dict(found.reasons)}
+                if found.warnings:
+                    shown["warnings"] = dict(found.warnings)
+                return _json(status, shown)
         return web.Response(status=404, text="There is nothing here\n")
 
 

@@ -6,7 +6,7 @@ node can tell: it believes a configuration, can sign, has OCSP responses and can
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Probe = Callable[[], "str | Awaitable[str | None] | None"]
 _PATIENCE_SECONDS = 3
@@ -17,6 +17,7 @@ class Readiness:
     """The outcome of every probe; no reason at all means ready."""
 
     reasons: Mapping[str, str]  # by the name of the probe
+    warnings: Mapping[str, str] = field(default_factory=dict)  # what is amiss, and stops nothing
 
     @property
     def ready(self) -> bool:
@@ -26,14 +27,23 @@ class Readiness:
 class Health:
     """The probes of one process."""
 
-    def __init__(self, probes: Mapping[str, Probe]) -> None:
+    def __init__(
+        self, probes: Mapping[str, Probe], warnings: Mapping[str, Probe] | None = None
+    ) -> None:
         self._probes = dict(probes)
+        self._warnings = dict(warnings or {})
 
     async def readiness(self) -> Readiness:
         """Ask every probe, side by side; one that hangs or breaks is a reason itself."""
-        answers = await asyncio.gather(*(self._ask(probe) for probe in self._probes.values()))
-        found = zip(self._probes, answers, strict=True)
-        return Readiness({name: reason for name, reason in found if reason})
+        reasons, warnings = await asyncio.gather(
+            self._ask_all(self._probes), self._ask_all(self._warnings)
+        )
+        return Readiness(reasons, warnings)
+
+    async def _ask_all(self, probes: Mapping[str, Probe]) -> dict[str, str]:
+        answers = await asyncio.gather(*(self._ask(probe) for probe in probes.values()))
+        found = zip(probes, answers, strict=True)
+        return {name: reason for name, reason in found if reason}
 
     async def _ask(self, probe: Probe) -> str | None:
         try:

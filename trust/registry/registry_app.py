@@ -5,18 +5,22 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from trust.database import PoolSettings, migrate, open_pool
+from trust.pki.notekey import open_note_key
 from trust.registry.configuration_keys import ConfigurationKeys, KeyFolder
 from trust.registry.publisher import Publisher, PublishingSettings
 from trust.registry.publisher_web import build_app
 from trust.registry.registry import Registry
+from trust.registry.registry_witness import PublishedList, RegistryWitness
 from trust.settings import Bounds, ListenPort, Matching, SettingProblem, required, setting
+from trust.witness.witness_store import WitnessStore
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -102,6 +106,8 @@ class RegistryParts:
     settings: RegistrySettings
     registry: Registry
     keys: ConfigurationKeys
+    witness: WitnessStore
+    witness_key: Ed25519PrivateKey
 
 
 @asynccontextmanager
@@ -124,7 +130,8 @@ async def open_registry(
         await migrate(pool, "registry", MIGRATIONS)
         folder = KeyFolder(settings.keys.folder, password)
         keys = ConfigurationKeys(pool, folder, settings.address)
-        yield RegistryParts(settings, Registry(pool), keys)
+        note_key = await asyncio.to_thread(open_note_key, settings.keys.folder, password)
+        yield RegistryParts(settings, Registry(pool), keys, WitnessStore(pool), note_key)
     finally:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(pool.close(), 10)
@@ -148,7 +155,12 @@ async def run_registry(parts: RegistryParts) -> AsyncIterator[RunningRegistry]:
     """
     settings = parts.settings
     publisher = Publisher(parts.registry, parts.keys, settings.publishing)
-    runner = web.AppRunner(build_app(publisher), access_log=None, handle_signals=False)
+    app = build_app(publisher)
+    witness = RegistryWitness(
+        parts.witness, parts.witness_key, PublishedList(publisher), lambda: datetime.now(UTC)
+    )
+    witness.add_to(app)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.listen.host, settings.listen.port)
