@@ -143,9 +143,6 @@ class Comparer:
         found = await self._answer(RangeQuestion(self.of, prefix))
         if not isinstance(found, Range):
             raise MalformedMessage("It has counted and now says something else")
-        servers = (str(self.server), str(self.peer))
-        if any(entry.consumer not in servers for entry in found.entries):
-            raise MalformedMessage("It names an exchange of somebody else")
         return found
 
     async def _explained(self, found: Differing) -> Difference:
@@ -154,10 +151,10 @@ class Comparer:
         asked_here = entry.consumer == str(self.server)
         consumer = self.server if asked_here else self.peer
         side = Side.CONSUMER if asked_here else Side.PROVIDER
-        mine = await held(self.log, self.peer, side, entry.exchange_id)
         theirs = await self._answer(ExchangeQuestion(self.of, entry.exchange_id, consumer))
         if not isinstance(theirs, Held):
             raise MalformedMessage("It does not say what it holds of an exchange")
+        mine = await held(self.log, self.peer, side, entry.exchange_id)
         return explain(entry, str(self.server), mine, str(self.peer), theirs)
 
     # --- questions --------------------------------------------------------------------------------
@@ -188,7 +185,11 @@ class Comparer:
         answer = await self.ask(question.query)
         if answer.status != 200:
             raise NoComparison(f"{self.peer} answered with status {answer.status}")
-        return parse_answer(answer.body, prefix)
+        found = parse_answer(answer.body, prefix)
+        servers = (str(self.server), str(self.peer))
+        if isinstance(found, Range) and any(one.consumer not in servers for one in found.entries):
+            raise MalformedMessage("It names an exchange of somebody else")
+        return found
 
     async def _own_count(self) -> Count:
         found = await self.counts.claim(self.peer, self.of, own=True)
