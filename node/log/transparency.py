@@ -23,13 +23,18 @@ from trust.evidence.checkpoints import Checkpoint, InclusionProof
 from trust.evidence.notes import NoteKey, NoteKeyKind, NoteSignature, SignedNote
 from trust.evidence.tiles import Tile, tiles_of
 from trust.ids import ServerId
-from trust.settings import Bounds, setting
+from trust.settings import Bounds, Matching, setting
 from trust.witness.announcement import check_checkpoint, log_origin, sign_checkpoint
 
 _LOG = logging.getLogger(__name__)
 _FOLDER = "log/"  # of the archive store
 _STAMPED_AT_ONCE = 20
 _TILES_AT_ONCE = 64
+
+
+Address = Annotated[
+    str, Matching(r"(?:https?://[^\s/]{1,300}/?)?", "http:// or https:// and a host")
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +45,10 @@ class TransparencySettings:
         timedelta(minutes=10), "how often a checkpoint is made, if the log has grown"
     )
     peers: bool = setting(True, "hand checkpoints to nodes met in exchanges that witness them")
-    registry: str = setting(
-        "",
-        "address of a registry that witnesses checkpoints; empty: none does",
-        example="http://registry.example.org:8090",
+    registry: Address = setting("", "address of a registry that witnesses; empty: none does")
+    registry_key: Annotated[str, Matching(r"\S{0,2000}", "a key as GET /witness tells it")] = (
+        setting("", "that registry's witness key; empty: the one that it names is taken")
     )
-    registry_key: str = setting("", "that registry's witness key; empty: any key is taken")
 
 
 class TileStore(Protocol):
