@@ -19,6 +19,7 @@ class Origin(StrEnum):
     EVIDENCE = "verifying evidence"
     CONFIGURATION = "reading the trust list"
     KEYS = "keeping keys"
+    STAMPING = "the time-stamper"
     NEVER = "never"
 
 
@@ -83,6 +84,7 @@ def _never(
 
 _BOTH, _CONSUMER, _PROVIDER = Origin.BOTH, Origin.CONSUMER, Origin.PROVIDER
 _EVIDENCE, _CONFIGURATION, _KEYS = Origin.EVIDENCE, Origin.CONFIGURATION, Origin.KEYS
+_STAMPING = Origin.STAMPING
 
 _NETWORK = (
     _code("io_error", "M", _BOTH, "A connection broke, timed out or could not be secured.",
@@ -234,7 +236,7 @@ _CONTAINERS = (
           "Ask for a container that was made after time-stamping."),
     _code("asic_manifest_not_found", "A", _EVIDENCE, "The container holds no manifest.",
           "Ask for the whole container."),
-    _new("mlog.no_timestamping_provider_found", "T", _EVIDENCE, "No time-stamping service is "
+    _new("mlog.no_timestamping_provider_found", "T", _BOTH, "No time-stamping service is "
          "approved.",
          "Let the registry approve one, or choose one in the node's settings."),
     _new("mlog.tsp_certificate_not_found", "T", _EVIDENCE, "A time-stamp was made by an unknown "
@@ -243,6 +245,35 @@ _CONTAINERS = (
     _new("mlog.timestamp_signer_verification_failed", "T", _EVIDENCE, "The signature of a "
          "time-stamp does not hold.",
          "Do not trust the time; ask the time-stamping service."),
+    _code("timestamping_failed", "M", _BOTH, "No time-stamp can be had, for longer than is "
+          "accepted or when it is needed at once.",
+          "Look at the node's log for what each time-stamping service answered."),
+    _new("mlog.timestamp_request_timed_out", "T", _STAMPING, "A time-stamping service was too "
+         "slow.",
+         "Look at the network; timestamping.answer_timeout can be longer."),
+    _new("mlog.malformed_timestamp_server_url", "T", _STAMPING, "The address of a time-stamping "
+         "service is no URL.",
+         "Ask the registry's operator to correct it, or correct timestamping.urls."),
+    _new("mlog.timestamping_non_ok_response", "T", _STAMPING, "A time-stamping service answered "
+         "with an HTTP error or a redirect.",
+         "Ask the service; a redirect is not followed, so give the address that it leads to."),
+    _new("mlog.timestamp_provider_connection_failed", "T", _STAMPING, "A time-stamping service "
+         "can't be reached, or its answer has no end.",
+         "Check address, port and firewall."),
+    _new("mlog.reading_timestamp_response_failed", "T", _STAMPING, "What came is no answer of a "
+         "time-stamping service.",
+         "Check that the address is that of the service itself."),
+    _new("mlog.timestamp_non_granted_response", "T", _STAMPING, "A time-stamping service refused.",
+         "Ask the service; the text has its reason."),
+    _new("mlog.timestamp_response_validation_failed", "T", _STAMPING, "A time-stamp is for "
+         "something else, or its time is not now.",
+         "Compare the clocks; else ask the time-stamping service."),
+    _new("mlog.adding_signature_to_ts_token_failed", "T", _STAMPING, "A time-stamp could not be "
+         "completed with the service's certificate.",
+         "Ask the time-stamping service."),
+    _new("mlog.failed_to_build_signature_hash_chain", "T", _STAMPING, "Records have lost their "
+         "places in the log.",
+         "Somebody removed rows of log_leaf: find out who, and audit the log."),
 )  # fmt: skip
 
 _TRUST_LIST = (
@@ -326,8 +357,6 @@ _SUMMED_UP = "told as one of the other codes of the trust list"
 _FOREIGN = (
     *_never("the node answers that its services are not declared as unknown_member", "M",
             ("malformed_server_conf", "The server is not set up.")),
-    *_never("a time-stamp that is late is told as logging_failed", "M",
-            ("timestamping_failed", "No time-stamping service answered.")),
     *_never("downloads tell their status and a sentence", "A",
             ("bad_request", "A download was asked for in a wrong way."),
             ("not_found", "There is nothing to download under this name.")),
@@ -366,26 +395,17 @@ _FOREIGN = (
     *_never(_NO_SIGNER, "S", ("token_readonly", "The token takes no keys."), old="TokenReadOnly"),
     *_never(_NO_SIGNER, "S", ("cryptography_error", "A computation on keys failed."), new=True),
     *_never(_STAMPER, "T",
-            ("mlog.timestamp_request_timed_out", "A time-stamping service was too slow."),
-            ("mlog.malformed_timestamp_server_url", "The address of a service is no URL."),
-            ("mlog.timestamping_non_ok_response", "A service answered with an HTTP error."),
             ("mlog.log_manager_unavailable", "The message log does not run."),
             ("mlog.timestamp_token_signer_info_not_found", "A time-stamp does not name its maker."),
-            ("mlog.adding_signature_to_ts_token_failed", "A time-stamp could not be completed."),
             ("mlog.timestamp_token_encoding_failed", "A time-stamp could not be written."),
             ("mlog.updating_message_signature_failed", "A signature could not be stored."),
             ("mlog.no_log_records_specified", "There was nothing to stamp."),
             ("mlog.message_log_record_not_found", "A record is gone from the log."),
-            ("mlog.failed_to_build_signature_hash_chain", "The chain of a batch was not built."),
             ("mlog.failed_to_prepare_signature_data", "A signature could not be read."),
             ("mlog.no_signature_hashes_specified", "There was nothing to stamp."),
             ("mlog.calculating_message_digest_failed", "A digest could not be computed."),
-            ("mlog.reading_timestamp_response_failed", "An answer broke off."),
-            ("mlog.timestamp_provider_connection_failed", "A service can't be reached."),
             ("mlog.timestamp_response_object_creation_failed", "An answer can't be read."),
-            ("mlog.timestamp_non_granted_response", "A service refused."),
             ("mlog.timestamp_record_save_failure", "A time-stamp could not be stored."),
-            ("mlog.timestamp_response_validation_failed", "An answer does not fit the request."),
             new=True),
     *_never(_OCSP, "O",
             ("ocsp_connection_error", "An OCSP responder can't be reached."),
