@@ -116,6 +116,8 @@ _ROWS: tuple[tuple[str, str, str, Sub], ...] = (
     # archive files
     ("archive", "io_error", "", Sub.SIGNED_DATA_NOT_FOUND),
     ("archive", "archive_encrypted", "", Sub.SIGNED_DATA_NOT_FOUND),
+    ("archive", "archive_file_removed", "", Sub.HASH_FAILURE),
+    ("archive", "archive_file_altered", "", Sub.HASH_FAILURE),
     ("archive", "", "", Sub.FORMAT_FAILURE),
     ("linked", "", "", Sub.HASH_FAILURE),
     ("previous", "archive_previous_unknown", "", Sub.SIGNED_DATA_NOT_FOUND),

@@ -1,0 +1,324 @@
+"""Read a log for an audit: all of it, in the order of its leaves, without writing a byte.
+
+One connection in a read-only session; a standby serves as well. What was committed while the audit
+runs lies beyond the size that was asked for first and is left alone.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import asyncpg
+
+from trust.audit.log_records import LoggedPart, LoggedRecord
+from trust.audit.log_walk import StampedRange
+from trust.database import DATABASE_ERRORS, describe
+from trust.errors import StorageError
+
+_PIECE = 1 << 20
+_PATIENCE = 600.0  # seconds, of one statement: some look at a whole table
+
+_RECORDS = """
+SELECT number, time, response, message_id, client, provider, service_code, service_version,
+       message, signature, hash_chain_result, hash_chain, body_digest, body_size, body_file,
+       body IS NOT NULL AS has_body, sha512(body) AS body_found, octet_length(body) AS body_length,
+       further_attachments
+FROM message_record WHERE time BETWEEN $1 AND $2 AND number = ANY($3)
+"""
+_ATTACHMENTS = """
+SELECT number, position, body_digest, body_size, body_file, body IS NOT NULL AS has_body,
+       sha512(body) AS body_found, octet_length(body) AS body_length
+FROM message_attachment WHERE time BETWEEN $1 AND $2 AND number = ANY($3)
+ORDER BY number, position
+"""
+_BEYOND_THE_LOG = """
+SELECT number, time FROM message_record AS r
+WHERE NOT EXISTS (SELECT FROM log_leaf AS l WHERE l.number = r.number)
+  AND NOT EXISTS (SELECT FROM evidence_queue AS q WHERE q.number = r.number)
+  AND NOT EXISTS (SELECT FROM evidence_backlog AS b
+                  WHERE (r.time, r.number) > (b.time, b.number) AND r.time < b.until)
+ORDER BY time, number LIMIT $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LogExtent:
+    """How far the log had come when the audit began.
+
+    Attributes:
+        last_leaf: the highest place that a row has; -1 without rows.
+        first_leaf: the lowest one; those below were archived and their rows removed, if any.
+        queued: records without a place yet.
+        failing_since, failure: since when and why no time-stamp could be had.
+    """
+
+    leaves: int
+    stamped: int
+    first_leaf: int
+    last_leaf: int
+    queued: int
+    failing_since: datetime | None
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeafRow:
+    """A row of `log_leaf`."""
+
+    leaf: int
+    number: int
+    time: datetime
+    leaf_hash: bytes
+    signature_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StampRow:
+    """A row of `log_stamp`: the range that it covers, and the token."""
+
+    range: StampedRange
+    token: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """A row of `log_checkpoint`, with what witnesses signed below it."""
+
+    size: int
+    note: bytes = field(repr=False)
+    key: str
+    token: bytes | None = field(repr=False)
+    cosignatures: tuple[tuple[str, str], ...]  # key and line of each
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records of some leaves, by number; those that are in no row any more are not there."""
+
+    found: Mapping[int, LoggedRecord]
+    broken: Mapping[int, str]  # what is wrong with a row that can't be read as a record
+
+
+class LogReader:
+    """One connection to the database of a node, for reading.
+
+    Args:
+        body_folder: where larger bodies are kept in files.
+    """
+
+    def __init__(
+        self, connection: "asyncpg.Connection[asyncpg.Record]", body_folder: Path | None
+    ) -> None:
+        self._connection = connection
+        self._bodies = body_folder
+
+    async def extent(self) -> LogExtent:
+        """How far the log has come; raises StorageError, also for a database without a log."""
+        row = await self._row(
+            "SELECT leaves, stamped, failing_since, failure,"
+            " (SELECT coalesce(min(leaf), 0) FROM log_leaf) AS first,"
+            " (SELECT coalesce(max(leaf), -1) FROM log_leaf) AS last,"
+            " (SELECT count(*) FROM evidence_queue) AS queued FROM log_size"
+        )
+        return LogExtent(
+            row["leaves"], row["stamped"], row["first"], row["last"], row["queued"],
+            row["failing_since"], row["failure"],
+        )  # fmt: skip
+
+    async def leaves(self, first: int, end: int) -> list[LeafRow]:
+        """The rows of some leaves, in order; missing ones are left out."""
+        rows = await self._fetch(
+            "SELECT leaf, number, time, leaf_hash, signature_digest FROM log_leaf"
+            " WHERE leaf >= $1 AND leaf < $2 ORDER BY leaf",
+            first,
+            end,
+        )
+        return [LeafRow(**dict(row)) for row in rows]
+
+    async def records(self, leaves: Sequence[LeafRow]) -> Records:
+        """The records of these leaves; bodies are digested on the way."""
+        if not leaves:
+            return Records({}, {})
+        times = [leaf.time for leaf in leaves]
+        wanted = (min(times), max(times), [leaf.number for leaf in leaves])
+        rows = await self._fetch(_RECORDS, *wanted)
+        further: dict[int, list[asyncpg.Record]] = {}
+        if any(row["further_attachments"] for row in rows):
+            for part in await self._fetch(_ATTACHMENTS, *wanted):
+                further.setdefault(part["number"], []).append(part)
+        places = {leaf.number: leaf.leaf for leaf in leaves}
+        found: dict[int, LoggedRecord] = {}
+        broken: dict[int, str] = {}
+        for row in rows:
+            parts = further.get(row["number"], [])
+            if len(parts) != (row["further_attachments"] or 0) or [
+                part["position"] for part in parts
+            ] != list(range(2, len(parts) + 2)):
+                broken[row["number"]] = "Attachments of it are missing"
+            found[row["number"]] = self._record(row, places[row["number"]], parts)
+        return Records(found, broken)
+
+    def _record(
+        self, row: asyncpg.Record, leaf: int, further: Sequence[asyncpg.Record]
+    ) -> LoggedRecord:
+        bodies = [] if row["body_digest"] is None else [row, *further]
+        return LoggedRecord(
+            number=row["number"],
+            leaf=leaf,
+            time=row["time"],
+            response=row["response"],
+            message_id=row["message_id"],
+            client=row["client"],
+            provider=row["provider"],
+            service_code=row["service_code"],
+            service_version=row["service_version"],
+            message=row["message"],
+            signature=row["signature"],
+            hash_chain_result=row["hash_chain_result"],
+            hash_chain=row["hash_chain"],
+            parts=tuple(self._part(body) for body in bodies),
+        )
+
+    def _part(self, row: asyncpg.Record) -> LoggedPart:
+        stated = row["body_digest"]
+        if row["has_body"]:
+            problem = "" if row["body_length"] == row["body_size"] else "it has another size"
+            return LoggedPart(stated, row["body_found"], "in the record", problem)
+        if row["body_file"] is None:
+            return LoggedPart(stated, None)
+        try:
+            return LoggedPart(stated, self._digest_file(row["body_file"]), "in a file")
+        except (OSError, ValueError) as error:
+            return LoggedPart(stated, None, "in a file", f"its file can't be read: {error}")
+
+    def _digest_file(self, name: str) -> bytes:
+        if self._bodies is None:
+            raise ValueError("no folder of bodies was given")
+        path = (self._bodies / name).resolve()
+        if not path.is_relative_to(self._bodies.resolve()):
+            raise ValueError("its name leads out of the folder")
+        digest = hashlib.sha512()
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+        return digest.digest()
+
+    async def stamps(self, first: int, end: int) -> list[StampRow]:
+        """The time-stamps that cover some of these leaves, in order."""
+        rows = await self._fetch(
+            "SELECT id, first_leaf, leaves, token, chain_result, tops FROM log_stamp"
+            " WHERE first_leaf < $2 AND first_leaf >= coalesce((SELECT max(first_leaf)"
+            "  FROM log_stamp WHERE first_leaf <= $1), 0) ORDER BY first_leaf, id",
+            first,
+            end,
+        )
+        return [
+            StampRow(
+                StampedRange(
+                    row["id"], row["first_leaf"], row["leaves"], row["chain_result"], row["tops"]
+                ),
+                row["token"],
+            )
+            for row in rows
+        ]
+
+    async def checkpoints(self) -> AsyncIterator[CheckpointRow]:
+        """Every checkpoint, in order of size; none where the log has no table for them."""
+        if not await self._has_table("log_checkpoint"):
+            return
+        size = -1
+        while True:
+            rows = await self._fetch(
+                "SELECT size, note, key, token, ARRAY(SELECT ARRAY[w.key, w.line]"
+                " FROM log_cosignature AS w WHERE w.size = c.size ORDER BY witness) AS lines"
+                " FROM log_checkpoint AS c WHERE size > $1 ORDER BY size LIMIT 500",
+                size,
+            )
+            for row in rows:
+                lines = tuple((key, line) for key, line in row["lines"])
+                yield CheckpointRow(row["size"], row["note"], row["key"], row["token"], lines)
+            if not rows:
+                return
+            size = rows[-1]["size"]
+
+    async def statements(self) -> list[tuple[str, bytes]]:
+        """Who said that a log's key is its own: the key, and the container that says so."""
+        if not await self._has_table("log_statement"):
+            return []
+        rows = await self._fetch(
+            "SELECT DISTINCT ON (key) key, container FROM log_statement"
+            " ORDER BY key, stamped DESC, at LIMIT 100"
+        )
+        return [(row["key"], row["container"]) for row in rows]
+
+    async def archived(self, first: int, end: int) -> dict[int, str]:
+        """Which of these leaves are in which archive file that is stored."""
+        if not await self._has_table("archive_entry"):
+            return {}
+        rows = await self._fetch(
+            "SELECT leaf, name FROM archive_entry JOIN archive_file ON archive_file.id = file"
+            " WHERE leaf >= $1 AND leaf < $2 AND stored IS NOT NULL",
+            first,
+            end,
+        )
+        return {row["leaf"]: row["name"] for row in rows}
+
+    async def archive_files(self) -> list[tuple[str, str, bytes, int]]:
+        """Every stored archive file: name, last digest, SHA-256 of its bytes, containers."""
+        if not await self._has_table("archive_file"):
+            return []
+        rows = await self._fetch(
+            "SELECT name, digest, bytes, containers FROM archive_file"
+            " WHERE stored IS NOT NULL ORDER BY id"
+        )
+        return [(row["name"], row["digest"], row["bytes"], row["containers"]) for row in rows]
+
+    async def beyond_the_log(self, limit: int) -> list[tuple[int, datetime]]:
+        """Records that never got a leaf, though it is time: somebody put them in by hand."""
+        return [(row[0], row[1]) for row in await self._fetch(_BEYOND_THE_LOG, limit)]
+
+    async def moved(self, numbers: Sequence[int]) -> dict[int, datetime]:
+        """Records of these numbers at whatever time they are; looks through the whole log."""
+        rows = await self._fetch(
+            "SELECT number, time FROM message_record WHERE number = ANY($1)", list(numbers)
+        )
+        return {row["number"]: row["time"] for row in rows}
+
+    async def _has_table(self, name: str) -> bool:
+        row = await self._row("SELECT to_regclass($1) IS NOT NULL AS there", name)
+        return bool(row["there"])
+
+    async def _row(self, sql: str, *values: object) -> asyncpg.Record:
+        rows = await self._fetch(sql, *values)
+        if not rows:
+            raise StorageError("The message log has lost its size")
+        return rows[0]
+
+    async def _fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
+        try:
+            return await self._connection.fetch(sql, *values, timeout=_PATIENCE)
+        except DATABASE_ERRORS as error:
+            raise StorageError(f"The message log can't be read: {describe(error)}") from error
+
+
+@asynccontextmanager
+async def open_log_reader(dsn: str, body_folder: Path | None = None) -> AsyncIterator[LogReader]:
+    """Connect for reading alone; raises StorageError."""
+    try:
+        connection = await asyncpg.connect(
+            dsn,
+            timeout=10,
+            server_settings={
+                "application_name": "sacbe-audit",
+                "default_transaction_read_only": "on",
+            },
+        )
+    except (*DATABASE_ERRORS, ValueError) as error:
+        raise StorageError(f"The database can't be opened: {describe(error)}") from error
+    try:
+        yield LogReader(connection, body_folder)
+    finally:
+        await connection.close()
