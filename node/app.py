@@ -27,7 +27,9 @@ from node.exchange.systems_port import Page, SystemsPort
 from node.identity_keeper import IdentityKeeper
 from node.internal_tls import open_internal_identity
 from node.listener import Handler, Listener, Port
+from node.log.archive import Archiver, open_archive_store
 from node.log.messagelog import MessageLog
+from node.log.retention import Retention
 from node.log.sequencer import Sequencer
 from node.log.stamps import Stamps
 from node.log.timestamper import Timestamper
@@ -147,6 +149,7 @@ class Node:
         await self.services.refresh()
         self._keep_running(self.services.run(), "services")
         await self._start_stamping(pool)
+        self.archive_store = open_archive_store(settings.archive)
         self.witnesses = self._open_witnesses(pool)
         self.log = await self._stack.enter_async_context(
             MessageLog(
@@ -158,6 +161,7 @@ class Node:
                 stamping=self.timestamper,
             )
         )
+        self._start_archive(pool)
         limits = settings.limits
         self.spool = Spool(spool_folder, limits.body, limits.memory_body, limits.disk_reserve)
         self.monitor = await self._stack.enter_async_context(
@@ -171,7 +175,7 @@ class Node:
             )
         )
         self._build_exchange(self.spool, pool)
-        self.health = Health(self._probes(), {"witnesses": self.witnesses.warning})
+        self.health = Health(self._probes(), self._warnings())
         self._watch()
         await self._listen()
         log.info("node %s is up", settings.server.colons)
@@ -243,6 +247,20 @@ class Node:
         self._keep_running(self.sequencer.run(), "sequencer")
         self._keep_running(self.timestamper.run(), "time-stamps")
 
+    def _start_archive(self, pool: Pool) -> None:
+        """Records go into archive files, and from the database when they are there and old."""
+        settings, store = self.settings, self.archive_store
+        self.archiver = None
+        if store is not None:
+            folder = settings.data / "archive"
+            self.archiver = Archiver(
+                pool, self.log, self.stamps, store, settings.archive, folder, clock=utc_now
+            )
+            self._keep_running(self.archiver.run(), "archive")
+        keep = settings.archive.keep if store is not None else None
+        self.retention = Retention(pool, keep, settings.log.body_folder, clock=utc_now)
+        self._keep_running(self.retention.run(), "retention")
+
     def _open_witnesses(self, pool: Pool) -> Witnesses:
         """Our log's checkpoints, and the logs of others."""
         settings = self.settings
@@ -254,7 +272,7 @@ class Node:
             lambda: self.updater.conf,
             utc_now,
             self.timestamper.stamp_bytes,
-            None,
+            self.archive_store,
             self._session,
         )
         return Witnesses(surroundings, settings.transparency)
@@ -437,6 +455,14 @@ class Node:
             "services": lambda: self.services.last_error,
         }
 
+    def _warnings(self) -> dict[str, Probe]:
+        """What somebody should look at though exchanges go on."""
+        return {
+            "witnesses": self.witnesses.warning,
+            "archive": lambda: None if self.archiver is None else self.archiver.reason,
+            "retention": lambda: self.retention.problem,
+        }
+
     def _probe_configuration(self) -> str | None:
         conf = self.updater.conf
         if conf is not None and conf.valid(utc_now()):
@@ -460,6 +486,8 @@ class Node:
 
     def _watch(self) -> None:
         metrics = self.metrics
+        if self.archiver is not None:
+            self.archiver.watch(metrics)
         metrics.gauge(
             "sacbe_log_queue_records",
             "Records that wait for a commit",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from node.exchange.settings import SigningSettings
+from node.log.archive_settings import ArchiveSettings
 from node.log.settings import MessageLogSettings, TimestampingSettings
 from node.log.transparency import TransparencySettings
 from node.metadata.settings import DescriptionSettings
@@ -144,6 +145,9 @@ class NodeSettings:
     transparency: TransparencySettings = setting(
         TransparencySettings(), "checkpoints of the log, and who witnesses them"
     )
+    archive: ArchiveSettings = setting(
+        ArchiveSettings(), "where records go, and when they leave the database"
+    )
     limits: LimitsSettings = setting(LimitsSettings(), "what one message may cost")
     admin: AdminSettings = setting(AdminSettings(), "the operator's port")
     descriptions: DescriptionSettings = setting(
@@ -167,6 +171,10 @@ class NodeSettings:
                     "true, or a loopback address",
                 )
             )
+        found += [
+            SettingProblem(("archive", *problem.path), problem.found, problem.expected)
+            for problem in self.archive.problems()
+        ]
         found += [
             SettingProblem(("log", *problem.path), problem.found, problem.expected)
             for problem in self.log.problems()

@@ -35,7 +35,7 @@ from node.log.archive_book import (
 )
 from node.log.archive_recipients import ENDING, Recipients, encrypt, load_recipients
 from node.log.archive_settings import ArchiveSettings
-from node.log.archive_store import ArchiveStore
+from node.log.archive_store import ArchiveStore, StoreAddress, open_store
 from node.log.containers import Stamp, name_of, write_record_container
 from node.log.messagelog import MessageLog
 from node.log.records import BodyPlace, StoredRecord
@@ -62,6 +62,14 @@ class StampSource(Protocol):
     """Who knows the time-stamps of records."""
 
     async def stamps_of(self, numbers: Sequence[int]) -> Mapping[int, Stamp]: ...
+
+
+class Gauges(Protocol):
+    """What takes figures to be watched."""
+
+    def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None: ...
+
+    def counter(self, name: str, meaning: str, read: Callable[[], float]) -> None: ...
 
 
 class RecordAltered(StorageError):
@@ -125,6 +133,30 @@ class Archiver:
         if state.troubles:
             return f"{state.troubles} records can't be archived; see `sacbe archive list`"
         return None
+
+    def watch(self, metrics: Gauges) -> None:
+        """Give the figures that an operator watches."""
+        metrics.gauge(
+            "sacbe_archive_backlog_records",
+            "Time-stamped records that are in no archive file; -1 before that is known",
+            lambda: -1 if self.state is None else self.state.backlog,
+        )
+        metrics.gauge(
+            "sacbe_archive_troubled_records",
+            "Records that can't be archived",
+            lambda: 0 if self.state is None else self.state.troubles,
+        )
+        metrics.gauge(
+            "sacbe_archive_age_seconds",
+            "Seconds since the archive was last brought up to date; -1 before",
+            self._age,
+        )
+        metrics.counter("sacbe_archive_bytes", "Bytes of archive files stored", lambda: self.bytes)
+
+    def _age(self) -> float:
+        if self.state is None or self.state.last_success is None:
+            return -1.0
+        return (self._clock() - self.state.last_success).total_seconds()
 
     async def run(self) -> None:
         """Archive what is due, until cancelled."""
@@ -376,6 +408,15 @@ class Archiver:
     def _recipients_of(self, file: Path, party: str) -> list[object]:
         recipients: Recipients = load_recipients(file)
         return recipients.of(_party_text(party))
+
+
+def open_archive_store(settings: ArchiveSettings) -> ArchiveStore | None:
+    """The store that the settings name, or None; raises StorageError."""
+    if not settings.store:
+        return None
+    return open_store(
+        StoreAddress(settings.store, settings.endpoint, settings.region, settings.credentials)
+    )
 
 
 def _check_record(record: StoredRecord, expected: bytes) -> None:
