@@ -4,33 +4,19 @@ import asyncio
 import io
 import zipfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlencode
 
-import aiohttp
 import pytest
 import pytest_asyncio
-from aiohttp import web
 
-from catalog.services import AccessRight, ConnectionType, HostedClient
 from node import downloads
 from node.log import containers
 from node.network.tsa_client import TimestampingFailed, TsaClient
 from scripts.postgres import PostgresServer
 from tests.drafts import Part
-from tests.instance import (
-    CONSUMER,
-    NAME,
-    PROVIDER,
-    SERVICE,
-    Instance,
-    NodeUnderTest,
-    rest_service,
-    utc_now,
-)
-from tests.soap_messages import Envelope, answer_to
-from tests.soap_stage import TEXT, packed, wsdl_service
+from tests.instance import NAME, PROVIDER, utc_now
+from tests.node_pair import PACKAGE, REQUEST, Pair, attachments, node_pair
+from tests.soap_stage import TEXT, packed
 from trust.configuration.confstore import load_configuration
 from trust.errors import NetworkFailure
 from trust.evidence.asic import parse_container
@@ -39,76 +25,13 @@ from trust.report import Outcome
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PACKAGE = 'multipart/related; type="text/xml"; boundary=xyz'
-REQUEST = Envelope(message_id="with attachments").raw
-
-
-def attachments(*contents: bytes) -> list[Part]:
-    return [
-        Part("application/octet-stream", data, (("Content-ID", f"<{number}>"),))
-        for number, data in enumerate(contents)
-    ]
-
-
-@dataclass
-class Pair:
-    civil: NodeUnderTest
-    muni: NodeUnderTest
-    session: aiohttp.ClientSession
-
-    async def call(self, message_id: str, body: bytes | None = None) -> None:
-        headers = {"X-Road-Client": CONSUMER.path, "X-Road-Id": message_id}
-        url = f"{self.muni.url}/r1/{SERVICE.path}/echo"
-        method = "GET" if body is None else "POST"
-        answer = await self.session.request(method, url, headers=headers, data=body)
-        assert answer.status == 200, await answer.text()
-
-    async def asic(
-        self, node: NodeUnderTest, message_id: str, *flags: str, **changes: str
-    ) -> tuple[int, str, bytes]:
-        """What is handed out, time-stamped first where it must be."""
-        answer = await self.asked(node, message_id, "force", *flags, **changes)
-        return answer.status, answer.headers.get("Content-Disposition", ""), await answer.read()
-
-    async def asked(
-        self, node: NodeUnderTest, message_id: str, *flags: str, **changes: str
-    ) -> aiohttp.ClientResponse:
-        client = CONSUMER if node is self.muni else PROVIDER
-        names = ("xRoadInstance", "memberClass", "memberCode", "subsystemCode")
-        wanted = dict(zip(names, client.parts, strict=True)) | {"queryId": message_id} | changes
-        query = "&".join([urlencode({k: v for k, v in wanted.items() if v}), *flags])
-        return await self.session.get(f"{node.url}/asic?{query}")
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pair(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
 ) -> AsyncIterator[Pair]:
-    async def echo(request: web.BaseRequest) -> web.StreamResponse:
-        if request.content_type == "multipart/related":
-            parts = [Part(TEXT, answer_to(REQUEST)), *attachments(b"scan", b"", b"letter")]
-            return web.Response(body=packed("xyz", parts), headers={"Content-Type": PACKAGE})
-        return web.Response(body=await request.read() or b"{}", content_type="application/json")
-
-    runner = web.ServerRunner(web.Server(echo, access_log=None))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with (
-        Instance(tmp_path_factory.mktemp("instance"), postgres_server) as instance,
-        aiohttp.ClientSession() as session,
-    ):
-        offered = HostedClient(
-            PROVIDER,
-            connection=ConnectionType.HTTP,
-            services=(rest_service(url), wsdl_service(url, "getState")),
-            rights=(AccessRight(CONSUMER, SERVICE.service_code), AccessRight(CONSUMER, "getState")),
-        )
-        civil = await instance.add("CIVIL", PROVIDER, hosted=[offered])
-        muni = await instance.add("MUNI", CONSUMER)
-        await instance.start()
-        yield Pair(civil, muni, session)
-    await runner.cleanup()
+    async with node_pair(tmp_path_factory.mktemp("instance"), postgres_server) as nodes:
+        yield nodes
 
 
 async def test_both_nodes_hand_out_containers_that_hold(pair: Pair) -> None:
