@@ -4,8 +4,10 @@ import importlib.util
 import json
 import re
 import socket
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,7 +41,7 @@ from scripts.ecosystem.institutions import (
     registry_settings,
 )
 from scripts.ecosystem.offers import civil_services, services_of
-from scripts.ecosystem.places import LOCAL, WANTED, check_free, choose_ports, opened
+from scripts.ecosystem.places import LOCAL, WANTED, Reserved, check_free, choose_ports, opened
 from scripts.ecosystem.processes import Child, ProcessFailed
 from scripts.ecosystem.report import Outcome, Step
 from scripts.ecosystem.running import Ecosystem, Site
@@ -62,23 +64,64 @@ PORTS = {name: usual for name, (usual, _) in WANTED.items()}
 # --- places ---------------------------------------------------------------------------------------
 
 
-def test_every_port_of_a_sandbox_is_free_and_no_two_are_the_same() -> None:
-    ports = choose_ports()
+@pytest.fixture
+def reserved() -> Iterator[Reserved]:
+    with Reserved() as found:
+        yield found
+
+
+def test_every_port_of_a_sandbox_is_free_and_no_two_are_the_same(reserved: Reserved) -> None:
+    ports = choose_ports(reserved)
     check_free(ports)
     assert set(ports) == set(WANTED)
     assert len(set(ports.values())) == len(ports)
 
 
 def test_another_port_takes_the_place_of_one_that_is_taken() -> None:
-    taken = choose_ports()["adapter"]
-    with socket.create_server((LOCAL, taken)):
-        assert choose_ports()["adapter"] != taken
+    with Reserved() as first:
+        taken = choose_ports(first)["adapter"]
+    with socket.create_server((LOCAL, taken)), Reserved() as second:
+        assert choose_ports(second)["adapter"] != taken
 
 
 def test_a_port_for_peers_is_free_for_all_nodes() -> None:
-    port = choose_ports()["peers"]
-    with socket.create_server((INSTITUTIONS[1].address, port)):
-        assert choose_ports()["peers"] != port
+    with Reserved() as first:
+        port = choose_ports(first)["peers"]
+    with socket.create_server((INSTITUTIONS[1].address, port)), Reserved() as second:
+        assert choose_ports(second)["peers"] != port
+
+
+def test_two_sandboxes_choose_other_ports_though_nothing_listens(reserved: Reserved) -> None:
+    ports = choose_ports(reserved)
+    with Reserved() as others:
+        assert not set(ports.values()) & set(choose_ports(others).values())
+
+
+def test_ports_that_a_process_chose_are_free_again_when_it_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import time; from scripts.ecosystem.places import Reserved\n"
+        "reserved = Reserved(); print(reserved.take(31999), flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"True\n"
+        with Reserved() as ours:
+            assert not ours.take(31999)
+            process.kill()
+            process.wait()
+            assert ours.take(31999)
+
+
+def test_a_port_that_another_sandbox_reserved_is_named(tmp_path: Path) -> None:
+    with opened(tmp_path / "sandbox") as ports:
+        pass
+    with Reserved() as others:
+        assert others.take(ports["registry"])
+        with (
+            pytest.raises(StorageError, match=r"\(registry of this sandbox\).*another sandbox"),
+            opened(tmp_path / "sandbox"),
+        ):
+            pass
 
 
 def test_a_folder_keeps_its_ports_and_lets_one_sandbox_in(tmp_path: Path) -> None:
@@ -315,9 +358,11 @@ async def careless(tmp_path: Path) -> AsyncIterator[Ecosystem]:
     async def agree(_request: web.Request) -> web.Response:
         return web.Response(text="{}", content_type="application/json")
 
+    with Reserved() as reserved:
+        chosen = choose_ports(reserved)
     async with TestServer(_app(agree)) as nodes:
         assert nodes.port is not None
-        ports = choose_ports() | {f"{one.key}-http": nodes.port for one in INSTITUTIONS}
+        ports = chosen | {f"{one.key}-http": nodes.port for one in INSTITUTIONS}
         (tmp_path / "logs").mkdir()
         ecosystem = Ecosystem(Site(tmp_path, ports), lambda line: None)
         ecosystem._session = aiohttp.ClientSession()

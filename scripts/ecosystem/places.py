@@ -6,9 +6,11 @@ import json
 import os
 import random
 import socket
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Self
 
 from trust.errors import StorageError
 from trust.pki.keyfiles import open_folder
@@ -53,12 +55,67 @@ WANTED: Mapping[str, tuple[int, tuple[str, ...]]] = {
 }
 
 
+class Reserved:
+    """Ports that no other sandbox of this machine takes, not even while nothing listens on them.
+
+    Each has a file in the temporary folder, which is locked as long as this process lives and has
+    not closed it; any user may lock it.
+    """
+
+    def __init__(self) -> None:
+        self._locks: dict[int, int] = {}  # file handles by port
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._locks:
+            os.close(self._locks.popitem()[1])
+
+    def take(self, port: int) -> bool:
+        """Reserve a port; False when another sandbox has it."""
+        if port in self._locks:
+            return False
+        try:
+            lock = _open_lock(port)
+        except OSError:  # a file of somebody who did not mean to share it
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return False
+        self._locks[port] = lock
+        return True
+
+    def give(self, port: int) -> None:
+        os.close(self._locks.pop(port))
+
+
+def _open_lock(port: int) -> int:
+    path = Path(tempfile.gettempdir()) / "sacbe-ports"
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+        path.chmod(0o1777)
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        flags = os.O_RDONLY | os.O_NOFOLLOW
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(str(port), flags, dir_fd=folder)
+        lock = os.open(str(port), flags | os.O_CREAT, 0o644, dir_fd=folder)
+        with contextlib.suppress(OSError):
+            os.fchmod(lock, 0o644)  # whatever the umask says
+        return lock
+    finally:
+        os.close(folder)
+
+
 @contextmanager
 def opened(folder: Path) -> Iterator[Ports]:
     """Take a new folder, or one that a sandbox made before, and say which ports it uses.
 
-    Raises StorageError: the folder belongs to something else, another sandbox runs in it, or a
-    port that it has used since its first start is taken.
+    The ports are this sandbox's until the end. Raises StorageError: the folder belongs to something
+    else, another sandbox runs in it, or a port that it has used since its first start is taken.
     """
     notes = folder / _NOTES
     if folder.is_dir() and any(folder.iterdir()) and not notes.exists():
@@ -70,14 +127,26 @@ def opened(folder: Path) -> Iterator[Ports]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StorageError(f"A sandbox runs in {folder} already") from error
-        ports = _read(notes) or choose_ports()
-        check_free(ports)
-        fresh = notes.with_suffix(".new")
-        fresh.write_text(json.dumps({"ports": dict(ports)}, indent=2) + "\n", encoding="utf-8")
-        fresh.replace(notes)
-        yield ports
+        with Reserved() as reserved:
+            ports = _read(notes)
+            if ports is None:
+                ports = choose_ports(reserved)
+            else:
+                _reserve(ports, reserved)
+            check_free(ports)
+            fresh = notes.with_suffix(".new")
+            fresh.write_text(json.dumps({"ports": dict(ports)}, indent=2) + "\n", encoding="utf-8")
+            fresh.replace(notes)
+            yield ports
     finally:
         os.close(lock)
+
+
+def _reserve(ports: Ports, reserved: Reserved) -> None:
+    for name, port in ports.items():
+        if not reserved.take(port):
+            text = f"Port {port} ({name} of this sandbox) can't be used: another sandbox has it"
+            raise StorageError(text)
 
 
 def _read(notes: Path) -> dict[str, int] | None:
@@ -90,17 +159,23 @@ def _read(notes: Path) -> dict[str, int] | None:
         raise StorageError(f"{notes} can't be read; a new folder is needed") from error
 
 
-def choose_ports() -> dict[str, int]:
-    """The usual ports where they are free, others in the place of those that are not."""
+def choose_ports(reserved: Reserved) -> dict[str, int]:
+    """The usual ports where they are free, others in the place of those that are not.
+
+    Args:
+        reserved: gets the ports.
+    """
     with ExitStack() as held:  # until all are chosen, so that none is chosen twice
-        return {name: _choose(*wanted, held) for name, wanted in WANTED.items()}
+        return {name: _choose(*wanted, held, reserved) for name, wanted in WANTED.items()}
 
 
-def _choose(usual: int, addresses: tuple[str, ...], held: ExitStack) -> int:
+def _choose(usual: int, addresses: tuple[str, ...], held: ExitStack, reserved: Reserved) -> int:
     others = random.sample(_OTHER_PORTS, _TRIES)
     for port in (usual, *others):
-        if _hold(port, addresses, held):
-            return port
+        if reserved.take(port):
+            if _hold(port, addresses, held):
+                return port
+            reserved.give(port)
     raise StorageError(f"No port is free on {' and '.join(addresses)}")
 
 
