@@ -18,6 +18,7 @@ from scripts.descriptions import add_services, check, describe
 from scripts.monitoring import add_monitoring, tell_monitoring
 from scripts.service import log_to_stderr, run_service, run_until_stopped
 from scripts.telling import tell_changes
+from scripts.witnesses import add_witness, tell_node
 from trust.changes import Change
 from trust.configuration.confparts import MAX_ANCHOR_BYTES, parse_anchor
 from trust.errors import ConfigurationError, ConfigurationProblem, MalformedMessage
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_config(action, "node.toml")
     add_services(actions)
     add_monitoring(actions)
+    add_witness(actions, "node.toml")
     add_example(actions, _EXAMPLES)
 
 
@@ -55,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_node_settings(arguments.config)
     if arguments.action == "services":
         return run_service(check(settings), stopped=130)
+    if arguments.action == "witness":
+        return run_service(tell_node(settings, arguments), stopped=130)
     if arguments.action == "monitoring":
         return run_service(tell_monitoring(settings, arguments), stopped=130)
     if arguments.action == "apply":

@@ -21,6 +21,7 @@ from scripts.arguments import (
 from scripts.databases import database_address
 from scripts.service import log_to_stderr, run_service, run_until_stopped
 from scripts.telling import tell_changes
+from scripts.witnesses import add_witness, tell_witnesses
 from trust.configuration.confparts import anchor_fingerprint
 from trust.configuration.confpublish import build_anchor
 from trust.errors import StorageError
@@ -30,6 +31,7 @@ from trust.registry.declaration import RegistryDeclaration
 from trust.registry.declaration_files import declaration_problems, load_records
 from trust.registry.publication import SOURCES, Source
 from trust.registry.registry_app import RegistryParts, RegistrySettings, open_registry, run_registry
+from trust.registry.registry_witness import RegistryKey
 from trust.secrets import read_secret
 
 _START_PATIENCE = timedelta(minutes=1)
@@ -55,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="only the latest (default %(default)d)",
     )
+    add_witness(actions, "registry.toml")
     _add_key_arguments(add_action(actions, "key", "the keys that sign the configuration"))
     add_example(actions, _EXAMPLES)
 
@@ -107,6 +110,8 @@ async def _act(settings: RegistrySettings, arguments: argparse.Namespace) -> int
             _write(raw, arguments.out)
         elif arguments.action == "history":
             await _history(parts, arguments.limit)
+        elif arguments.action == "witness":
+            return await _witness(parts, arguments)
         else:
             await _key(parts, arguments)
     return 0
@@ -126,6 +131,14 @@ async def _serve(parts: RegistryParts) -> None:
     async with run_registry(parts) as running:
         print(f"Registry: http://{running.host}:{running.port}", file=sys.stderr, flush=True)
         await run_until_stopped()
+
+
+async def _witness(parts: RegistryParts, arguments: argparse.Namespace) -> int:
+    records = await parts.registry.records()
+    if records is not None and arguments.settle is None:
+        instance = records.instance.instance
+        print(f"Our key: {RegistryKey.of(parts.witness_key, instance).public.text}")
+    return await tell_witnesses(parts.witness, arguments)
 
 
 async def _apply(parts: RegistryParts, arguments: argparse.Namespace) -> None:
