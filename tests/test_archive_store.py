@@ -117,6 +117,12 @@ async def test_a_file_and_its_folders_are_synced_before_it_counts(
     assert synced == [f"{archive}/a", archive]
 
 
+async def test_an_address_is_a_url(tmp_path: Path) -> None:
+    folder = tmp_path / "an archive"
+    await open_store(StoreAddress(folder.as_uri())).put("a", b"x")
+    assert (folder / "a").read_bytes() == b"x"
+
+
 async def test_a_failed_sync_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(StoreAddress(f"file://{tmp_path}"))
 

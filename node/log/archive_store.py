@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore import exceptions
@@ -44,7 +44,7 @@ class StoreAddress:
     """Where a store is.
 
     Attributes:
-        url: `file:///folder` or `s3://bucket/prefix`.
+        url: `file:///folder` or `s3://bucket/prefix`, percent-encoded where a URL must be.
         endpoint: of an S3 service that is not Amazon's, as `https://s3.example.org`.
         credentials: a file with `access_key_id = …` and `secret_access_key = …`; without it the
             environment and the machine's role count.
@@ -133,14 +133,15 @@ class ArchiveStore:
 def open_store(address: StoreAddress) -> ArchiveStore:
     """Open the store; a folder is made when it is not there. Raises StorageError."""
     parts = urlsplit(address.url)
-    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
-        folder = Path(parts.path)
+    path = unquote(parts.path)
+    if parts.scheme == "file" and not parts.netloc and path.startswith("/"):
+        folder = Path(path)
         with _telling("opened", "its folder"):
             _make(folder)
             return ArchiveStore(LocalStore(folder), folder)
     if parts.scheme == "s3" and parts.netloc:
         with _telling("opened", "its bucket"):
-            return ArchiveStore(_open_bucket(address, parts.netloc, parts.path.strip("/")), None)
+            return ArchiveStore(_open_bucket(address, parts.netloc, path.strip("/")), None)
     raise StorageError(f"'{address.url}' is neither file:///folder nor s3://bucket/prefix")
 
 

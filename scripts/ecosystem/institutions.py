@@ -171,8 +171,12 @@ clients = {_list([client.colons for client in one.clients])}
 """
 
 
-def node_settings(one: Institution, ports: Ports) -> str:
-    """`node.toml`; the Municipality's node also gives WSDLs to programs that know no other way."""
+def node_settings(one: Institution, ports: Ports, folder: Path) -> str:
+    """`node.toml`; the Municipality's node also gives WSDLs to programs that know no other way.
+
+    Args:
+        folder: of the whole site; archives are below it.
+    """
     page = f'wsdl_client = "{BENEFITS.colons}"\n' if one == MUNI else ""
     return f"""\
 server = "{one.server.colons}"
@@ -199,6 +203,10 @@ available_after = "0s"
 
 [timestamping]
 interval = "5s"
+
+[archive]
+store = "{(folder / one.key / "archive").absolute().as_uri()}"
+interval = "10s"
 
 [peers]
 host = "{one.address}"

@@ -266,7 +266,7 @@ class Ecosystem:
         }
         texts |= self._bridge_texts()
         texts |= {
-            f"{one.key}/node.toml": node_settings(one, site.ports) + self._node_tables
+            f"{one.key}/node.toml": node_settings(one, site.ports, site.folder) + self._node_tables
             for one in site.institutions
         }
         for name, text in texts.items():
