@@ -1,6 +1,7 @@
 """`sacbe log`: what is there, why it has no time-stamp, and taking it out."""
 
 import asyncio
+import base64
 import io
 import json
 import zipfile
@@ -13,7 +14,7 @@ import pytest
 
 from node.log import containers
 from node.log.listing import Standing
-from node.log.messagelog import MIGRATIONS, MessageLog, RecordQuery
+from node.log.messagelog import MIGRATIONS, MessageLog, MessageLogSettings, RecordQuery
 from node.log.records import Side
 from scripts.cli import main
 from tests.message_records import (
@@ -23,11 +24,12 @@ from tests.message_records import (
     SERVICE,
     bodies_of,
     message_log,
+    quick,
     sample_record,
 )
 from tests.signing import MESSAGE
+from tests.stamping_stage import SIGNATORY, SIGNATURE, Stage, quickly
 from tests.test_node_command import SETTINGS
-from tests.test_timestamper import SIGNATORY, SIGNATURE, Stage, quickly
 from trust.database import PoolSettings, migrate, open_pool
 from trust.evidence.asic import parse_container
 from trust.evidence.container import verify_container
@@ -39,11 +41,13 @@ Fill = Callable[[Stage, MessageLog], Awaitable[None]]
 
 
 @asynccontextmanager
-async def stage_of(dsn: str) -> AsyncIterator[tuple[Stage, MessageLog]]:
+async def stage_of(
+    dsn: str, settings: MessageLogSettings | None = None
+) -> AsyncIterator[tuple[Stage, MessageLog]]:
     pool = await open_pool(dsn, "sacbe-test", PoolSettings(max_connections=8))
     await migrate(pool, "node", MIGRATIONS)
     try:
-        async with message_log(dsn) as log:
+        async with message_log(dsn, settings) as log:
             yield Stage(pool, quickly()), log
     finally:
         await pool.close()
@@ -65,9 +69,9 @@ async def three(stage: Stage, log: MessageLog) -> None:
     await stage.sequencer.step()
 
 
-def filled(dsn: str, fill: Fill = three) -> None:
+def filled(dsn: str, fill: Fill = three, settings: MessageLogSettings | None = None) -> None:
     async def work() -> None:
-        async with stage_of(dsn) as (stage, log):
+        async with stage_of(dsn, settings) as (stage, log):
             await fill(stage, log)
 
     asyncio.run(work())
@@ -281,6 +285,26 @@ def test_containers_are_taken_out_into_a_zip(
     assert "export into a folder" in capsys.readouterr().err
     assert target.read_bytes() == good
     assert not list(folder.glob(".export-*"))
+
+
+def test_an_encrypted_log_is_listed_and_taken_out_alike(
+    folder: Path, database_dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ring = folder / "log.keys"
+    ring.write_text(f"first {base64.b64encode(bytes(32)).decode()}\n", encoding="utf-8")
+    ring.chmod(0o600)
+    settings = folder / "node.toml"
+    settings.write_text(f'{SETTINGS}[log]\nkey_ring = "{ring}"\n', encoding="utf-8")
+
+    async def sealed(_: Stage, log: MessageLog) -> None:
+        await log.append(sample_record(message=MESSAGE, attachments=bodies_of(b"1234")))
+
+    filled(database_dsn, sealed, quick(key_ring=ring))
+    run(folder, "search", "--json")
+    assert json.loads(capsys.readouterr().out)["bytes"] == len(MESSAGE) + 4
+    assert run(folder, "export", "--to", str(folder / "out"), "--unstamped") == 0
+    (path,) = (folder / "out").iterdir()
+    assert parse_container(path.read_bytes()).message == MESSAGE
 
 
 def test_a_place_that_can_not_be_written_is_told(

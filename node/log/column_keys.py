@@ -30,6 +30,7 @@ from trust.secrets import read_secret
 
 MAX_KEYS = 1000
 _KEY_BYTES, _SALT_BYTES, _TAG_BYTES, _NONCE_BYTES = 32, 16, 16, 12
+SEALED_BYTES = _SALT_BYTES + _TAG_BYTES  # by which a sealed value is longer
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _ONLY = bytes(_NONCE_BYTES)  # the nonce of a key that seals one value
 _MAGIC = b"sacbe-sealed-1\n"

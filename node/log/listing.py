@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import asyncpg
 
+from node.log.column_keys import SEALED_BYTES
 from node.log.records import Side
 from node.log.search import LARGEST_PAGE, Place, RecordQuery
 from trust.database import DATABASE_ERRORS, Pool, describe
@@ -22,7 +23,8 @@ SELECT record.*, leaf.leaf, stamp.gen_time, stamp.tsa, file.name AS archive,
 FROM (
     SELECT number, time, side, response, exchange_id, message_id, client, provider, service_code,
            service_version, local_client, peer,
-           octet_length(message) + coalesce(body_size, 0) + coalesce((
+           octet_length(message) - CASE WHEN key_id IS NULL THEN 0 ELSE {sealed} END
+           + coalesce(body_size, 0) + coalesce((
                SELECT sum(a.body_size) FROM message_attachment AS a
                WHERE a.time = message_record.time AND a.number = message_record.number), 0) AS size
     FROM message_record WHERE {where} ORDER BY time {order}, number {order} LIMIT {limit}
@@ -134,6 +136,7 @@ async def list_messages(
         where=" AND ".join(conditions) or "true",
         order="DESC" if newest_first else "ASC",
         limit=f"${len(values) + 1}",
+        sealed=SEALED_BYTES,
     )
     try:
         rows = await pool.fetch(sql, *values, limit)
