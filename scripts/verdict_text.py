@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+from trust.audit.indications import Level, indication_of, is_dated
+from trust.evidence.archives import ArchiveReport
 from trust.evidence.container import ContainerVerdict
+from trust.evidence.timestamps import TimestampVerdict
 from trust.receipts.receipt_verdict import ReceiptVerdict, facts_as_json
-from trust.report import Check, Outcome
+from trust.report import Check, Outcome, VerificationReport
 
 _MARKS = {
     Outcome.PASSED: "ok",
@@ -30,12 +33,79 @@ def container_as_json(name: str, verdict: ContainerVerdict) -> dict[str, object]
         "verdict": verdict.verdict.value,
         "code": verdict.code or None,
         "reason": verdict.reason or None,
+        **_indication_json(verdict.report),
+        "level": container_level(verdict).value,
         "signer": verdict.signer and "/".join(verdict.signer.parts),
         "signed_at": time_text(verdict.signed_at),
         "timestamp": time_text(verdict.timestamp),
         "parts": [{"name": part.name, "covered": part.covered} for part in verdict.parts],
         "checks": checks_as_json(verdict.report.checks),
     }
+
+
+def container_level(verdict: ContainerVerdict) -> Level:
+    """How far a container was judged: with a good time-stamp, or without one."""
+    return Level.TIME if verdict.timestamp is not None else Level.SIGNATURE
+
+
+def _indication_json(report: VerificationReport) -> dict[str, str | None]:
+    found = indication_of(report, dated=is_dated(report.checks))
+    return {"indication": found.main.value, "sub_indication": found.sub and found.sub.value}
+
+
+def _indication_line(report: VerificationReport) -> str:
+    return f"  EN 319 102-1 {indication_of(report, dated=is_dated(report.checks))}"
+
+
+def archive_as_json(name: str, report: ArchiveReport) -> dict[str, object]:
+    return {
+        "file": name,
+        "verdict": report.verdict.value,
+        "code": report.code or None,
+        "reason": report.reason or None,
+        **_indication_json(report.report),
+        "previous": report.linking
+        and {
+            "digest": report.linking.previous.digest or None,
+            "file": report.linking.previous.file or None,
+        },
+        "digest": report.end and report.end.digest,
+        "containers": {outcome.value: count for outcome, count in report.outcomes.items()},
+        "checks": checks_as_json(report.report.checks),
+    }
+
+
+def archive_as_text(name: str, report: ArchiveReport) -> Iterator[str]:
+    yield f"{report.verdict.upper()}  {plain(name)}"
+    if report.reason:
+        yield f"  because     {plain(report.reason)} ({report.code})"
+    yield _indication_line(report.report)
+    if report.end is not None:
+        yield f"  ends with   {report.end.digest}"
+    for check in report.report.checks:
+        yield check_line(check)
+
+
+def token_as_json(name: str, verdict: TimestampVerdict) -> dict[str, object]:
+    check = verdict.check
+    report = VerificationReport((check,))
+    return {
+        "file": name,
+        "verdict": report.verdict.value,
+        "code": check.code or None,
+        "reason": None if check.outcome is Outcome.PASSED else check.detail,
+        **_indication_json(report),
+        "timestamp": time_text(verdict.gen_time),
+        "service": verdict.tsa or None,
+        "checks": checks_as_json(report.checks),
+    }
+
+
+def token_as_text(name: str, verdict: TimestampVerdict) -> Iterator[str]:
+    report = VerificationReport((verdict.check,))
+    yield f"{report.verdict.upper()}  {plain(name)}"
+    yield _indication_line(report)
+    yield check_line(verdict.check)
 
 
 def checks_as_json(checks: Iterable[Check]) -> list[dict[str, str]]:
@@ -49,6 +119,8 @@ def container_as_text(name: str, verdict: ContainerVerdict) -> Iterator[str]:
     yield f"{verdict.verdict.upper()}  {plain(name)}"
     if verdict.reason:
         yield f"  because     {plain(verdict.reason)} ({verdict.code})"
+    yield _indication_line(verdict.report)
+    yield f"  level       {container_level(verdict).value}"
     if verdict.signer:
         yield f"  signed by   {plain('/'.join(verdict.signer.parts))}"
     if verdict.signed_at:

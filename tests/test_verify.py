@@ -58,6 +58,9 @@ def test_a_good_container_gives_0_and_its_object(
         "verdict": "passed",
         "code": None,
         "reason": None,
+        "indication": "TOTAL-PASSED",
+        "sub_indication": None,
+        "level": "signature and time",
         "signer": "DEV/COM/4321",
         "signed_at": "2024-12-05T12:37:37.117Z",
         "timestamp": "2024-12-05T12:37:50Z",
@@ -86,20 +89,118 @@ def test_one_bad_container_among_good_ones_gives_1(
     ]
 
 
+_ARCHIVES = "asic/src/addons/messagelog/messagelog-archive-verifier/src/test/resources"
+_AFTER_0 = (
+    "9011ab557706b5050584d6888af7b390e5350f4edad296bd7a582aa51732aac7"
+    "f49a4ec44dd361027945ade0de8b8cf607fb7b7d11f17b0560d44b965c358eaa"
+)
+
+
 @pytest.mark.interop
 def test_a_container_that_cant_be_judged_gives_1(
     capsys: pytest.CaptureFixture[str], conf: Path
 ) -> None:
-    """A ZIP of containers, as nodes hand them out and archive them, is judged one by one."""
-    folder = "asic/src/addons/messagelog/messagelog-archive-verifier/src/test/resources"
-    code, out, _ = _verify(
-        capsys, vector_path(f"{folder}/message-archive-1.zip"), "--conf", conf, "--json"
-    )
-    objects = _objects(out)
+    """Containers in an archive file are judged one by one, and then the file."""
+    file = vector_path(f"{_ARCHIVES}/message-archive-1.zip")
+    code, out, _ = _verify(capsys, file, "--previous", _AFTER_0, "--conf", conf, "--json")
+    *objects, archive = _objects(out)
     assert code == 1
     assert len(objects) == 20
     assert {found["verdict"] for found in objects} == {"indeterminate"}
+    assert {found["sub_indication"] for found in objects} == {"NO_CERTIFICATE_CHAIN_FOUND"}
     assert str(objects[0]["file"]).endswith("message-archive-1.zip:ID1234-request-3.asice")
+    assert archive["verdict"] == "indeterminate"
+    assert archive["containers"] == {"indeterminate": 20}
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize(
+    ("files", "options", "code", "reason"),
+    [
+        (["message-archive-0"], ["--first"], 0, None),
+        (["message-archive-0"], ["-f"], 0, None),
+        (["message-archive-1"], ["--previous", _AFTER_0], 0, None),
+        (["message-archive-1"], ["--previous", _AFTER_0.upper()], 0, None),
+        (["message-archive-0", "message-archive-1"], ["--first"], 0, None),
+        (["message-archive-1"], ["--previous", "4145" + _AFTER_0[4:]], 1, "continues"),
+        (["message-archive-1"], ["--first"], 1, "first of its group"),
+        (["message-archive-1", "message-archive-0"], ["--previous", _AFTER_0], 1, "first of"),
+        (["message-archive-1"], [], 2, None),
+        (["message-archive-1"], ["--previous", "digest"], 2, None),
+    ],
+)
+def test_the_chain_of_archive_files_has_the_reference_s_verdicts(
+    capsys: pytest.CaptureFixture[str],
+    files: list[str],
+    options: list[str],
+    code: int,
+    reason: str | None,
+) -> None:
+    paths = [vector_path(f"{_ARCHIVES}/{name}.zip") for name in files]
+    found, out, err = _verify(capsys, *paths, *options, "--links-only", "--json")
+    assert found == code, out + err
+    if code == 1:
+        worst = [each for each in _objects(out) if each["verdict"] == "failed"]
+        assert [each["code"] for each in worst] == ["archive_wrong_previous"]
+        assert reason is not None
+        assert reason in str(worst[0]["reason"])
+        assert (worst[0]["indication"], worst[0]["sub_indication"]) == (
+            "TOTAL-FAILED", "HASH_FAILURE",
+        )  # fmt: skip
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("mlog-WITH_LINKINGINFO", 0),
+        ("mlog-WITH_INVALID_LINKINGINFO", 1),
+        ("mlog-NO_LINKINGINFO", 1),
+        ("mlog-NO_ASIC_CONTAINERS", 1),
+        ("mlog-EXCESSIVE_FILES_IN_LINKINGINFO", 1),
+    ],
+)
+def test_damaged_archive_files_of_the_reference_fail(
+    capsys: pytest.CaptureFixture[str], name: str, code: int
+) -> None:
+    folder = "asic/src/addons/messagelog/messagelog-addon/src/test/resources/logarchive"
+    path = vector_path(f"{folder}/{name}.zip")
+    found, out, err = _verify(capsys, path, "--first", "--links-only")
+    assert (found, err) == (code, ""), out
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize(
+    ("token", "altered", "code", "sub"),
+    [
+        ("valid", False, 0, None),
+        ("valid", True, 1, "HASH_FAILURE"),
+        ("invalid-signature", False, 1, "SIG_CRYPTO_FAILURE"),
+        ("stamped-data", False, 1, "FORMAT_FAILURE"),
+    ],
+)
+def test_bare_time_stamps_have_the_reference_s_verdicts(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    token: str,
+    altered: bool,
+    code: int,
+    sub: str | None,
+) -> None:
+    folder = "asic/src/lib/globalconf-impl/src/test/timestamps"
+    conf = vector_path("asic/src/lib/globalconf-core/src/test/resources/globalconf_good_v2")
+    raw = bytearray(vector_path(f"{folder}/stamped-data").read_bytes())
+    if altered:
+        raw[42] ^= 1
+    data = tmp_path / "data"
+    data.write_bytes(raw)
+    arguments = (vector_path(f"{folder}/{token}"), "--data", data, "--conf", conf)
+    found, out, _ = _verify(capsys, *arguments, "--json")
+    (object_,) = _objects(out)
+    assert (found, object_["sub_indication"]) == (code, sub)
+    if code == 0:
+        assert object_["timestamp"] == "2012-11-29T13:10:04Z"
+    assert _verify(capsys, *arguments)[0] == code
 
 
 @pytest.mark.interop

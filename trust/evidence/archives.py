@@ -133,6 +133,13 @@ class ArchiveReport:
         return sum(self.outcomes.values())
 
 
+def is_archive(source: BinaryIO) -> bool:
+    """Whether a file is a ZIP with linking info, whatever else is wrong with it."""
+    with contextlib.suppress(MalformedMessage):
+        return any(entry.name == LINKING_INFO for entry in read_entries(source, _BOUNDS))
+    return False
+
+
 def _ignore(_: ArchivedContainer) -> None:
     pass
 
