@@ -13,6 +13,7 @@ COMMANDS = {
     "node": "run an institution's node, apply its services",
     "registry": "run the central operator's registry",
     "log": "look into a node's message log, take containers out",
+    "archive": "see to the files that hold a node's older records",
     "adapter": "serve a database, a service or files as an information system",
     "key": "create keys, certificate requests; import certificates",
     "reconcile": "compare a day with another node, name where they differ",

@@ -9,9 +9,10 @@ that has a member or subsystem in front counts for its files alone, and then the
 """
 
 import importlib
+import os
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from trust.errors import StorageError
 
@@ -68,28 +69,37 @@ def encrypt(source: Path, target: Path, recipients: list[Any]) -> None:
     """Encrypt a file in pieces; raises StorageError or OSError."""
     age = _age()
     try:
-        with source.open("rb") as plain, target.open("wb") as encrypted:
+        with source.open("rb") as plain, _new(target) as encrypted:
             age.encrypt_io(plain, encrypted, recipients)
     except age.EncryptError as error:
         raise StorageError("An archive file can't be encrypted") from error
 
 
 def decrypt(source: Path, target: Path, identity: Path) -> None:
-    """Decrypt a file in pieces with an identity as `age-keygen` writes it.
+    """Decrypt a file in pieces into a new one, with an identity as `age-keygen` writes it.
 
-    Raises StorageError or OSError.
+    Raises StorageError or OSError; there is no target then.
     """
     age = _age()
     try:
         keys = [
             age.x25519.Identity.from_str(line.strip())
-            for line in identity.read_text().splitlines()
+            for line in identity.read_text(errors="replace").splitlines()
             if line.startswith("AGE-SECRET-KEY-")
         ]
-        with source.open("rb") as encrypted, target.open("wb") as plain:
+        with source.open("rb") as encrypted, _new(target) as plain:
             age.decrypt_io(encrypted, plain, keys)
-    except (age.DecryptError, age.IdentityError) as error:
+    except (age.DecryptError, age.IdentityError, OSError) as error:
+        if not isinstance(error, FileExistsError):
+            target.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise
         raise StorageError("The archive file can't be decrypted with this identity") from error
+
+
+def _new(path: Path) -> BinaryIO:
+    """A new file for our eyes alone."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _age() -> Any:  # noqa: ANN401 - the package has no types
