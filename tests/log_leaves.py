@@ -63,6 +63,9 @@ class MemoryStore:
         assert len(found) <= largest
         return found
 
+    async def delete(self, name: str) -> None:
+        self.files.pop(name, None)
+
     async def size_of(self, name: str) -> int | None:
         found = self.files.get(name)
         return None if found is None else len(found)

@@ -1,7 +1,7 @@
 """Checkpoints of a log in PostgreSQL: what they cover, what proves it, and what they refuse."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 
 import pytest
@@ -278,20 +278,58 @@ async def test_what_witnesses_signed_comes_with_the_proof(pool: Pool) -> None:
 # --- tiles in the archive store ---------------------------------------------------------------
 
 
-async def test_full_tiles_go_to_the_store_and_the_tree_comes_out_of_them(pool: Pool) -> None:
+def paths(tiles: Iterable[Tile]) -> set[str]:
+    return {f"log/{tile.path}" for tile in tiles}
+
+
+async def test_the_store_has_the_tree_of_the_newest_checkpoint(pool: Pool) -> None:
     store = MemoryStore()
     log = transparency(pool, store=store)
-    for count in (100, 400, 70_000 - 500):
-        await add_leaves(pool, count)
+    size = 0
+    for count in (100, 400, 70_000 - 500, 1):
+        size = await add_leaves(pool, count)
         await log.round()
-    full = [tile for tile in tiles_of(0, 70_000) if tile.full]
-    assert sorted(store.files) == sorted(f"log/{tile.path}" for tile in full)
+        tiles = set(tiles_of(0, size))
+        assert {name for name in store.files if "/tile/" in name} == paths(tiles)
+        checkpoint = Checkpoint.parse(SignedNote.parse(store.files["log/checkpoint"]).text)
+        assert (checkpoint.size, checkpoint.root) == (size, root(size))
     leaves: list[bytes] = []
-    for number in range(273):
-        tile = Tile(0, number)
+    for number in range(274):
+        tile = Tile(0, number, min(256, size - 256 * number))
         leaves += tile.hashes(store.files[f"log/{tile.path}"])
-    assert leaves == [leaf(index) for index in range(273 * 256)]
+    assert leaves == [leaf(index) for index in range(size)]
     assert await log.stored_leaves() == 273 * 256
+    assert len([name for name in store.files if "/checkpoints/" in name]) == 4
+    before = dict(store.files)
+    await log.round()
+    assert store.files == before
+    witness = NoteKey("witness", NoteKeyKind.WITNESS, log.key.public.public)
+    checkpoint, _ = await newest(log)
+    line = cosign(checkpoint.text, witness, NOON, log.key.sign)
+    await log.cosigned(size, witness, line, NOON)
+    await log.round()
+    assert SignedNote.parse(store.files["log/checkpoint"]).cosigned_at(witness) == NOON
+
+
+async def test_a_checkpoint_is_stored_with_its_time_stamp_once_it_has_one(pool: Pool) -> None:
+    store = MemoryStore()
+    log = transparency(pool, store=store)
+    await add_leaves(pool, 5)
+    await log.round()
+    await pool.execute("UPDATE log_checkpoint SET token = 'a token'")
+    await pool.execute(
+        "INSERT INTO log_statement (key, signer, container, stamped, at)"
+        " VALUES ('', '', 'a container', true, now())"
+    )
+    await log.round()
+    _, kept = await newest(log)
+    assert {name: data for name, data in store.files.items() if "/tile/" not in name} == {
+        "log/checkpoint": kept.note,
+        "log/checkpoints/5": kept.note,
+        "log/checkpoints/5.tst": b"a token",
+        "log/statements/1.asice": b"a container",
+    }
+    assert await pool.fetchval("SELECT bool_and(stored) FROM log_checkpoint")
 
 
 async def test_leaves_that_are_in_the_store_may_go_from_the_database(pool: Pool) -> None:

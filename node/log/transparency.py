@@ -16,20 +16,18 @@ from typing import Annotated, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from node.log.log_files import LogFiles, TileStore, stored_tile
 from node.log.tree import LEAVES_AT_ONCE, BrokenLog, Tree
 from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
 from trust.errors import EvidenceRejected, ExchangeError, MalformedMessage, StorageError
 from trust.evidence.checkpoints import Checkpoint, InclusionProof
 from trust.evidence.notes import NoteKey, NoteKeyKind, NoteSignature, SignedNote
-from trust.evidence.tiles import Tile, tiles_of
 from trust.ids import ServerId
 from trust.settings import Bounds, Matching, setting
 from trust.witness.announcement import check_checkpoint, log_origin, sign_checkpoint
 
 _LOG = logging.getLogger(__name__)
-_FOLDER = "log/"  # of the archive store
 _STAMPED_AT_ONCE = 20
-_TILES_AT_ONCE = 64
 
 
 Address = Annotated[
@@ -49,16 +47,6 @@ class TransparencySettings:
     registry_key: Annotated[str, Matching(r"\S{0,2000}", "a key as GET /witness tells it")] = (
         setting("", "that registry's witness key; empty: the one that it names is taken")
     )
-
-
-class TileStore(Protocol):
-    """The archive store, as far as tiles need it; every method raises StorageError."""
-
-    async def put(self, name: str, content: bytes, *, overwrite: bool = True) -> None: ...
-
-    async def read(self, name: str, largest: int) -> bytes: ...
-
-    async def size_of(self, name: str) -> int | None: ...
 
 
 class Stamped(Protocol):
@@ -134,6 +122,9 @@ class Transparency:
         self._clock = clock
         self._stamp = stamp
         self._store = store
+        self._files = None
+        if store is not None:
+            self._files = LogFiles(store, self._working, self._note_of)
 
     @property
     def interval(self) -> timedelta:
@@ -144,7 +135,7 @@ class Transparency:
         try:
             await self.make()
             await self.stamp()
-            await self.store_tiles()
+            await self.store_files()
         except (StorageError, BrokenLog) as error:
             if self.problem != str(error):
                 _LOG.warning("No checkpoint of the log: %s", error)
@@ -237,31 +228,9 @@ class Transparency:
                 )
         return len(rows)
 
-    async def store_tiles(self) -> int:
-        """Put full tiles into the archive store; how many. Raises StorageError, BrokenLog."""
-        if self._store is None:
-            return 0
-        written = 0
-        while count := await self._store_some(self._store):
-            written += count
-        return written
-
-    async def _store_some(self, store: TileStore) -> int:
-        """Up to so many tiles of leaves, with the tiles above that they fill."""
-        async with self._working() as connection:
-            if connection is None:
-                return 0
-            row = await connection.fetchrow("SELECT size, stored FROM log_tree")
-            if row is None:
-                raise BrokenLog("The log's tree has lost its size")
-            end = min(row["size"] // 256, row["stored"] // 256 + _TILES_AT_ONCE) * 256
-            tiles = [tile for tile in tiles_of(row["stored"], end) if tile.full]
-            tree = self._tree(connection)
-            for tile in tiles:
-                await store.put(_FOLDER + tile.path, await tree.tile(tile))
-            if tiles:
-                await connection.execute("UPDATE log_tree SET stored = $1", end)
-            return len(tiles)
+    async def store_files(self) -> int:
+        """Put into the archive store what it lacks; how many files. Raises StorageError."""
+        return 0 if self._files is None else await self._files.write()
 
     def signer_of(self, checkpoint: KeptCheckpoint) -> NoteKey:
         """The key that made a checkpoint, as it says: another machine of ours may have another."""
@@ -291,6 +260,12 @@ class Transparency:
             proof = await self._tree(connection).inclusion(leaf, last.size)
             note = await self._with_witnesses(connection, last)
         return InclusionProof(leaf, proof, note)
+
+    async def _note_of(self, connection: PooledConnection, size: int) -> bytes:
+        last = await self._newest(connection)
+        if last is None or last.size != size:
+            raise BrokenLog(f"The checkpoint of {size} leaves is gone")
+        return await self._with_witnesses(connection, last)
 
     async def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         """That the tree of `new` leaves continues the one of `old`.
@@ -341,13 +316,7 @@ class Transparency:
     # --- the database -----------------------------------------------------------------------------
 
     def _tree(self, connection: PooledConnection) -> Tree:
-        return Tree(connection, self._stored_tile)
-
-    async def _stored_tile(self, tile: Tile) -> bytes | None:
-        name = _FOLDER + tile.path
-        if self._store is None or await self._store.size_of(name) is None:
-            return None
-        return await self._store.read(name, tile.width * 32)
+        return Tree(connection, lambda tile: stored_tile(self._store, tile))
 
     @asynccontextmanager
     async def _working(self) -> "AsyncIterator[PooledConnection | None]":

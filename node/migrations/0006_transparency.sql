@@ -12,17 +12,21 @@ CREATE TABLE log_tile (
 CREATE TABLE log_tree (
     id     int    PRIMARY KEY CHECK (id = 1),
     size   bigint NOT NULL, -- leaves in it
-    stored bigint NOT NULL  -- leaves whose full tiles are in the archive store
+    stored bigint NOT NULL, -- leaves whose full tiles are in the archive store
+    published bigint NOT NULL -- size of the newest checkpoint in the archive store
 ) WITH (fillfactor = 10);
-INSERT INTO log_tree VALUES (1, 0, 0);
+INSERT INTO log_tree VALUES (1, 0, 0, 0);
 
 CREATE TABLE log_checkpoint (
     size  bigint      PRIMARY KEY,
     at    timestamptz NOT NULL,
     note  bytea       NOT NULL, -- with the log's own two signatures
     key   text        NOT NULL, -- that made them
-    token bytea                 -- RFC 3161 over the note's SHA-512; null: not had yet
+    token bytea,                -- RFC 3161 over the note's SHA-512; null: not had yet
+    stored boolean    NOT NULL DEFAULT false -- in the archive store, with its time-stamp
 );
+CREATE INDEX ON log_checkpoint (size) WHERE token IS NULL;
+CREATE INDEX ON log_checkpoint (size) WHERE NOT stored;
 
 -- What witnesses signed below a checkpoint.
 CREATE TABLE log_cosignature (
@@ -41,7 +45,8 @@ CREATE TABLE log_statement (
     signer    bytea       NOT NULL, -- SHA-256 of the signing certificate
     container bytea       NOT NULL,
     stamped   boolean     NOT NULL,
-    at        timestamptz NOT NULL
+    at        timestamptz NOT NULL,
+    stored    boolean     NOT NULL DEFAULT false -- in the archive store
 );
 CREATE INDEX ON log_statement (at);
 
