@@ -181,6 +181,7 @@ async def _audit(arguments: argparse.Namespace, at: datetime) -> list[AuditRepor
             worker = WorkerSettings(
                 dsn,
                 settings.log.body_folder,
+                settings.log.key_ring,
                 trust,
                 revocations,
                 arguments.at or at,

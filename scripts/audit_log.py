@@ -62,9 +62,7 @@ class LogAudit:
     async def run(self) -> AuditReport:
         """Audit all of it; raises StorageError."""
         async with AsyncExitStack() as stack:
-            reader = await stack.enter_async_context(
-                open_log_reader(self.worker.dsn, self.worker.bodies)
-            )
+            reader = await stack.enter_async_context(open_log_reader(self.worker.dsn))
             return await _Run(self, reader, self.worker.trust.open()).report()
 
 

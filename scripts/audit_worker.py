@@ -7,12 +7,14 @@ digests, counts and the first of its findings.
 import asyncio
 import os
 import signal
+from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from node.log.log_reader import LeafRow, LogReader, StampRow, open_log_reader
+from node.log.log_reader import LeafRow, LogReader, Records, StampRow, open_log_reader
 from scripts.audit_archive import FoundRecords
 from scripts.audit_trust import TrustSource
 from trust.asn1 import NotAsn1
@@ -48,6 +50,7 @@ class WorkerSettings:
 
     dsn: str = field(repr=False)
     bodies: Path | None
+    key_ring: Path | None
     trust: TrustSource
     revocations: Revocations
     at: datetime
@@ -105,38 +108,49 @@ class ChunkJudge:
     async def judge(self, first: int, end: int) -> ChunkResult:
         """Judge the leaves from `first` to before `end`; raises StorageError."""
         result = ChunkResult(first)
-        rows = {row.leaf: row for row in await self._reader.leaves(first, end)}
-        records = await self._reader.records(list(rows.values()))
         stamps = await self._reader.stamps(first, end)
-        gone = [row for row in rows.values() if row.number not in records.found]
-        archived = await self._reader.archived(first, end) if gone else {}
         result.stamps = [stamp.range for stamp in stamps]
         for stamp in stamps:
             check = self._token(stamp)[1]
             if check is not None and stamp.range.first_leaf >= first:
                 result.findings.add(Finding(stamp.range.place, check))
-        remaining = iter(stamps)
-        current = next(remaining, None)
-        for leaf in range(first, end):
-            while current is not None and current.range.end <= leaf:
-                current = next(remaining, None)
-            covering = current if current and current.range.first_leaf <= leaf else None
-            row = rows.get(leaf)
-            if row is None:
-                self._lost(result, leaf)
-                continue
-            result.hashes.append(row.leaf_hash)
-            self._note_time(result, row, stamped=covering is not None)
-            record = records.found.get(row.number)
-            if record is None:
-                self._gone(result, row, archived.get(leaf))
-                continue
-            if (why := records.broken.get(row.number)) is not None:
-                check = failed("body", "attachments_missing", why)
-                result.findings.add(Finding(record.place, check))
-            stamped = None if covering is None else self._token(covering)[0]
-            self._record(result, row, record, stamped)
+        covering = _Covering(stamps)
+        leaf = first
+        async for rows, records in self._reader.batches(await self._reader.leaves(first, end)):
+            gone = [row for row in rows if row.number not in records.found]
+            archived = await self._reader.archived(first, end) if gone else {}
+            for row in rows:
+                for missing in range(leaf, row.leaf):
+                    self._lost(result, missing)
+                leaf = row.leaf + 1
+                self._leaf(result, row, records, covering.of(row.leaf), archived)
+        for missing in range(leaf, end):
+            self._lost(result, missing)
         return result
+
+    def _leaf(
+        self,
+        result: ChunkResult,
+        row: LeafRow,
+        records: Records,
+        stamp: StampRow | None,
+        archived: Mapping[int, str],
+    ) -> None:
+        result.hashes.append(row.leaf_hash)
+        self._note_time(result, row, stamped=stamp is not None)
+        record = records.found.get(row.number)
+        if (why := records.broken.get(row.number)) is not None:
+            place = f"record {row.number} (leaf {row.leaf})"
+            code = "record_altered" if record is None else "attachments_missing"
+            result.findings.add(Finding(place, failed("body", code, why)))
+            if record is None:
+                result.digests.append(row.signature_digest)
+                result.reached.append(NOT_JUDGED)
+                return
+        if record is None:
+            self._gone(result, row, archived.get(row.leaf))
+        else:
+            self._record(result, row, record, None if stamp is None else self._token(stamp)[0])
 
     def _lost(self, result: ChunkResult, leaf: int) -> None:
         text = "The leaf is gone from the log: its row was removed"
@@ -242,6 +256,19 @@ class ChunkJudge:
         return (StampedAt(time), None) if good else (None, check)
 
 
+class _Covering:
+    """Finds the time-stamp of leaves that are asked for in order."""
+
+    def __init__(self, stamps: Sequence[StampRow]) -> None:
+        self._stamps = deque(stamps)
+
+    def of(self, leaf: int) -> StampRow | None:
+        while self._stamps and self._stamps[0].range.end <= leaf:
+            self._stamps.popleft()
+        found = self._stamps[0] if self._stamps else None
+        return found if found is not None and found.range.first_leaf <= leaf else None
+
+
 def _row_problems(row: LeafRow, record: LoggedRecord, verdict: RecordVerdict) -> list[Check]:
     """Where a record is not the one that its leaf stands for."""
     if verdict.leaf_hash != row.leaf_hash:
@@ -279,7 +306,9 @@ class _Process:
 
 async def open_judge(settings: WorkerSettings, stack: AsyncExitStack) -> ChunkJudge:
     """A judge with a connection of its own, until the stack is closed."""
-    reader = await stack.enter_async_context(open_log_reader(settings.dsn, settings.bodies))
+    reader = await stack.enter_async_context(
+        open_log_reader(settings.dsn, settings.bodies, settings.key_ring)
+    )
     return ChunkJudge(settings, reader, settings.trust.open())
 
 

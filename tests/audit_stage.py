@@ -89,18 +89,21 @@ class AuditStage:
     folder: Path
     pool: Pool
     log: MessageLog
+    key_ring: Path | None = None
     signatory: Signatory = field(default_factory=Signatory)
     key: LogKey = field(default_factory=lambda: LogKey.of(Ed25519PrivateKey.generate(), SERVER))
     count: int = 0
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, dsn: str, folder: Path) -> "AsyncIterator[AuditStage]":
+    async def open(
+        cls, dsn: str, folder: Path, key_ring: Path | None = None
+    ) -> "AsyncIterator[AuditStage]":
         pool = await open_pool(dsn, "sacbe-test", PoolSettings(max_connections=4))
         try:
             await migrate(pool, "node", MIGRATIONS)
-            async with MessageLog(pool, quick()) as log:
-                stage = cls(dsn, folder, pool, log)
+            async with MessageLog(pool, quick(key_ring=key_ring)) as log:
+                stage = cls(dsn, folder, pool, log, key_ring)
                 stage.trust(NOON - timedelta(hours=1))
                 yield stage
         finally:
@@ -206,6 +209,7 @@ class AuditStage:
         worker = WorkerSettings(
             self.dsn,
             None,
+            self.key_ring,
             TrustSource(self.folder),
             revocations or Revocations(),
             at,

@@ -16,6 +16,7 @@ from tests.signing import Signatory
 from trust.audit.findings import AuditReport
 from trust.audit.indications import Level
 from trust.audit.revocations import Revocations
+from trust.base64text import encode_base64
 from trust.evidence.checkpoints import Checkpoint
 from trust.report import Outcome
 from trust.witness.announcement import sign_checkpoint
@@ -424,3 +425,24 @@ async def test_an_empty_log_passes(stage: AuditStage) -> None:
 def test_the_stage_signs_really(tmp_path: Path) -> None:
     """What the tests above plant is not what they start from."""
     assert replace(Signatory()).verify(Signatory().direct()).verdict is Outcome.PASSED
+
+
+async def test_an_encrypted_log_is_opened_with_its_keys(database_dsn: str, tmp_path: Path) -> None:
+    ring = tmp_path / "ring"
+    ring.write_text(f"first {encode_base64(bytes(range(32)))}\n")
+    ring.chmod(0o600)
+    async with AuditStage.open(database_dsn, tmp_path / "trust-lists", ring) as stage:
+        await stage.exchanges(3, b"a body", b"another")
+        await stage.stamp()
+        await stage.checkpoint()
+        report = await stage.audit()
+        assert found(report) == []
+        assert report.tally.bodies == {"in the record": 6}
+        number = await number_of(stage, 1)
+        await stage.pool.execute(
+            "UPDATE message_record SET message = sha512('x') WHERE number = $1", number
+        )
+        altered = await stage.audit()
+        assert [(place, code) for place, code, _ in found(altered)] == [
+            (f"record {number} (leaf 1)", "record_altered")
+        ]

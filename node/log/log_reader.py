@@ -4,6 +4,7 @@ One connection in a read-only session; a standby serves as well. What was commit
 runs lies beyond the size that was asked for first and is left alone.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,24 +14,40 @@ from pathlib import Path
 
 import asyncpg
 
+from node.log.column_keys import (
+    NO_KEYS,
+    KeyRing,
+    Seal,
+    column_place,
+    file_place,
+    load_key_ring,
+)
+from node.log.rows import seal_of
 from trust.audit.log_records import LoggedPart, LoggedRecord
 from trust.audit.log_walk import StampedRange
 from trust.database import DATABASE_ERRORS, describe
 from trust.errors import StorageError
 
 _PIECE = 1 << 20
+_BATCH = 16 << 20  # bytes of records that are in memory at a time
 _PATIENCE = 600.0  # seconds, of one statement: some look at a whole table
 
+_SIZES = """
+SELECT number, octet_length(message) + octet_length(signature)
+       + coalesce(octet_length(hash_chain), 0) AS size
+FROM message_record WHERE time BETWEEN $1 AND $2 AND number = ANY($3)
+"""
 _RECORDS = """
 SELECT number, time, response, message_id, client, provider, service_code, service_version,
        message, signature, hash_chain_result, hash_chain, body_digest, body_size, body_file,
-       body IS NOT NULL AS has_body, sha512(body) AS body_found, octet_length(body) AS body_length,
-       further_attachments
+       body IS NOT NULL AS has_body, CASE WHEN key_id IS NULL THEN sha512(body) END AS body_found,
+       octet_length(body) AS body_length, key_id, further_attachments
 FROM message_record WHERE time BETWEEN $1 AND $2 AND number = ANY($3)
 """
 _ATTACHMENTS = """
-SELECT number, position, body_digest, body_size, body_file, body IS NOT NULL AS has_body,
-       sha512(body) AS body_found, octet_length(body) AS body_length
+SELECT number, time, position, body_digest, body_size, body_file, body IS NOT NULL AS has_body,
+       CASE WHEN key_id IS NULL THEN sha512(body) END AS body_found,
+       octet_length(body) AS body_length, key_id
 FROM message_attachment WHERE time BETWEEN $1 AND $2 AND number = ANY($3)
 ORDER BY number, position
 """
@@ -96,10 +113,14 @@ class CheckpointRow:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records of some leaves, by number; those that are in no row any more are not there."""
+    """The records of some leaves, by number; those that are in no row any more are not there.
+
+    Attributes:
+        broken: what is wrong with the row of a record, which may be in `found` all the same.
+    """
 
     found: Mapping[int, LoggedRecord]
-    broken: Mapping[int, str]  # what is wrong with a row that can't be read as a record
+    broken: Mapping[int, str]
 
 
 class LogReader:
@@ -107,13 +128,18 @@ class LogReader:
 
     Args:
         body_folder: where larger bodies are kept in files.
+        keys: open what is encrypted.
     """
 
     def __init__(
-        self, connection: "asyncpg.Connection[asyncpg.Record]", body_folder: Path | None
+        self,
+        connection: "asyncpg.Connection[asyncpg.Record]",
+        body_folder: Path | None,
+        keys: KeyRing = NO_KEYS,
     ) -> None:
         self._connection = connection
         self._bodies = body_folder
+        self._keys = keys
 
     async def extent(self) -> LogExtent:
         """How far the log has come; raises StorageError, also for a database without a log."""
@@ -138,12 +164,26 @@ class LogReader:
         )
         return [LeafRow(**dict(row)) for row in rows]
 
-    async def records(self, leaves: Sequence[LeafRow]) -> Records:
-        """The records of these leaves; bodies are digested on the way."""
+    async def batches(
+        self, leaves: Sequence[LeafRow]
+    ) -> AsyncIterator[tuple[Sequence[LeafRow], Records]]:
+        """The leaves in order with their records, so many at a time as are not too large."""
         if not leaves:
-            return Records({}, {})
-        times = [leaf.time for leaf in leaves]
-        wanted = (min(times), max(times), [leaf.number for leaf in leaves])
+            return
+        sizes = {row["number"]: row["size"] for row in await self._fetch(_SIZES, *_wanted(leaves))}
+        batch: list[LeafRow] = []
+        size = 0
+        for leaf in leaves:
+            size += sizes.get(leaf.number, 0)
+            if batch and size > _BATCH:
+                yield batch, await self._records(batch)
+                batch, size = [], sizes.get(leaf.number, 0)
+            batch.append(leaf)
+        yield batch, await self._records(batch)
+
+    async def _records(self, leaves: Sequence[LeafRow]) -> Records:
+        """The records of these leaves; bodies are digested on the way."""
+        wanted = _wanted(leaves)
         rows = await self._fetch(_RECORDS, *wanted)
         further: dict[int, list[asyncpg.Record]] = {}
         if any(row["further_attachments"] for row in rows):
@@ -153,18 +193,27 @@ class LogReader:
         found: dict[int, LoggedRecord] = {}
         broken: dict[int, str] = {}
         for row in rows:
-            parts = further.get(row["number"], [])
-            if len(parts) != (row["further_attachments"] or 0) or [
-                part["position"] for part in parts
-            ] != list(range(2, len(parts) + 2)):
-                broken[row["number"]] = "Attachments of it are missing"
-            found[row["number"]] = self._record(row, places[row["number"]], parts)
+            number, parts = row["number"], further.get(row["number"], [])
+            positions = [part["position"] for part in parts]
+            if positions != list(range(2, (row["further_attachments"] or 0) + 2)):
+                broken[number] = "Attachments of it are missing"
+            try:
+                found[number] = await self._record(row, places[number], parts)
+            except StorageError as error:
+                if not isinstance(error, _Unopened):
+                    raise
+                broken[number] = str(error)
         return Records(found, broken)
 
-    def _record(
+    async def _record(
         self, row: asyncpg.Record, leaf: int, further: Sequence[asyncpg.Record]
     ) -> LoggedRecord:
         bodies = [] if row["body_digest"] is None else [row, *further]
+        place = column_place(row["time"], row["number"], "message")
+        try:
+            message = self._keys.open(seal_of(row["key_id"], place), row["message"])
+        except StorageError as error:
+            raise _Unopened(str(error)) from error
         return LoggedRecord(
             number=row["number"],
             leaf=leaf,
@@ -175,35 +224,64 @@ class LogReader:
             provider=row["provider"],
             service_code=row["service_code"],
             service_version=row["service_version"],
-            message=row["message"],
+            message=message,
             signature=row["signature"],
             hash_chain_result=row["hash_chain_result"],
             hash_chain=row["hash_chain"],
-            parts=tuple(self._part(body) for body in bodies),
+            parts=tuple(
+                [await self._part(body, position) for position, body in enumerate(bodies, 1)]
+            ),
         )
 
-    def _part(self, row: asyncpg.Record) -> LoggedPart:
+    async def _part(self, row: asyncpg.Record, position: int) -> LoggedPart:
         stated = row["body_digest"]
-        if row["has_body"]:
+        if row["has_body"] and row["key_id"] is None:
             problem = "" if row["body_length"] == row["body_size"] else "it has another size"
             return LoggedPart(stated, row["body_found"], "in the record", problem)
+        if row["has_body"]:
+            return await self._sealed_part(row, position)
         if row["body_file"] is None:
             return LoggedPart(stated, None)
         try:
-            return LoggedPart(stated, self._digest_file(row["body_file"]), "in a file")
-        except (OSError, ValueError) as error:
+            found = await asyncio.to_thread(self._digest_file, row, position)
+            return LoggedPart(stated, found, "in a file")
+        except (OSError, ValueError, StorageError) as error:
             return LoggedPart(stated, None, "in a file", f"its file can't be read: {error}")
 
-    def _digest_file(self, name: str) -> bytes:
+    async def _sealed_part(self, row: asyncpg.Record, position: int) -> LoggedPart:
+        """An encrypted body, fetched for itself: one at a time is in memory."""
+        if position == 1:
+            sql = "SELECT body FROM message_record WHERE time = $1 AND number = $2"
+            values: tuple[object, ...] = (row["time"], row["number"])
+        else:
+            sql = (
+                "SELECT body FROM message_attachment"
+                " WHERE time = $1 AND number = $2 AND position = $3"
+            )
+            values = (row["time"], row["number"], position)
+        sealed = (await self._row(sql, *values))["body"]
+        place = column_place(row["time"], row["number"], "body", position)
+        try:
+            body = self._keys.open(seal_of(row["key_id"], place), sealed)
+        except StorageError as error:
+            return LoggedPart(row["body_digest"], None, "in the record", str(error))
+        return LoggedPart(row["body_digest"], hashlib.sha512(body).digest(), "in the record")
+
+    def _digest_file(self, row: asyncpg.Record, position: int) -> bytes:
         if self._bodies is None:
             raise ValueError("no folder of bodies was given")
-        path = (self._bodies / name).resolve()
+        path = (self._bodies / row["body_file"]).resolve()
         if not path.is_relative_to(self._bodies.resolve()):
             raise ValueError("its name leads out of the folder")
         digest = hashlib.sha512()
         with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
+            if row["key_id"] is None:
+                while piece := file.read(_PIECE):
+                    digest.update(piece)
+            else:
+                place = file_place(row["time"], row["body_file"], row["body_digest"], position)
+                for piece in self._keys.open_file(Seal(row["key_id"], place), file):
+                    digest.update(piece)
         return digest.digest()
 
     async def stamps(self, first: int, end: int) -> list[StampRow]:
@@ -304,9 +382,21 @@ class LogReader:
             raise StorageError(f"The message log can't be read: {describe(error)}") from error
 
 
+class _Unopened(StorageError):
+    """A record that no key opens."""
+
+
+def _wanted(leaves: Sequence[LeafRow]) -> tuple[datetime, datetime, list[int]]:
+    times = [leaf.time for leaf in leaves]
+    return min(times), max(times), [leaf.number for leaf in leaves]
+
+
 @asynccontextmanager
-async def open_log_reader(dsn: str, body_folder: Path | None = None) -> AsyncIterator[LogReader]:
-    """Connect for reading alone; raises StorageError."""
+async def open_log_reader(
+    dsn: str, body_folder: Path | None = None, key_ring: Path | None = None
+) -> AsyncIterator[LogReader]:
+    """Connect for reading alone; raises StorageError, ConfigurationError for the key ring."""
+    keys = load_key_ring(key_ring)
     try:
         connection = await asyncpg.connect(
             dsn,
@@ -319,6 +409,6 @@ async def open_log_reader(dsn: str, body_folder: Path | None = None) -> AsyncIte
     except (*DATABASE_ERRORS, ValueError) as error:
         raise StorageError(f"The database can't be opened: {describe(error)}") from error
     try:
-        yield LogReader(connection, body_folder)
+        yield LogReader(connection, body_folder, keys)
     finally:
         await connection.close()
