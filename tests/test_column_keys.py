@@ -191,11 +191,20 @@ def test_the_last_key_is_the_newest() -> None:
     assert found.open(None, b"plain") == b"plain"
 
 
+def test_a_ring_that_ends_plain_only_decrypts() -> None:
+    found = KeyRing.parse(ring("a", "b") + b"plain\n# so it is\n")
+    assert list(found.keys) == ["a", "b"]
+    assert found.newest is None
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         (b"", "The key ring has no key"),
         (b"# nothing\n", "The key ring has no key"),
+        (b"plain\n", "The key ring has no key"),
+        (b"plain\n" + ring("a"), "Line 2 of the key ring stands behind its end"),
+        (ring("a") + b"plain\nplain\n", "Line 3 of the key ring stands behind its end"),
         (ring("a") + b"b\n", "Line 2 of the key ring is no name with a key in base64"),
         (b"a " + MASTER + b" c\n", "Line 1 of the key ring is no name"),
         (b"-a " + MASTER, "Line 1 of the key ring is no name"),
@@ -221,7 +230,7 @@ def test_any_file_is_a_key_ring_or_refused(text: bytes) -> None:
         found = KeyRing.parse(text)
     except StorageError:
         return
-    assert found.newest is not None
+    assert found.keys
 
 
 def test_a_missing_key_is_named() -> None:

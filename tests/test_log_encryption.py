@@ -1,5 +1,6 @@
 """The log encrypted at rest: nothing of a message stands in the database or in a file of a body."""
 
+import asyncio
 import base64
 import io
 import os
@@ -124,6 +125,38 @@ async def test_a_record_comes_back_and_nothing_of_it_stands_there_in_plain(place
         assert [row["key_id"] for row in rows] == ["2026a"] * 4
     (file,) = place.files
     assert SECRET[:8] not in file.read_bytes()
+
+
+@pytest.mark.parametrize("bodies", [(), (b"one " + SECRET,)])
+async def test_a_lone_record_is_encrypted_as_well(place: Place, bodies: tuple[bytes, ...]) -> None:
+    async with place.log() as log:
+        await append(log, bodies=bodies)
+        record = await stored(log)
+        assert record.message == b"GET " + SECRET
+        assert await bodies_in(log, record) == list(bodies)
+        assert SECRET[:8] not in await everything(log)
+
+
+async def test_many_at_once_are_encrypted(place: Place) -> None:
+    async with place.log() as log:
+        await asyncio.gather(*(append(log, f"m{number}", (SECRET,)) for number in range(60)))
+        for number in range(60):
+            record = await stored(log, f"m{number}")
+            assert record.message == b"GET " + SECRET
+            assert await bodies_in(log, record) == [SECRET]
+        assert SECRET[:8] not in await everything(log)
+
+
+async def test_encryption_can_end_while_what_is_encrypted_is_still_read(place: Place) -> None:
+    async with place.log() as log:
+        await append(log, "sealed")
+    with place.ring.open("ab") as ring:
+        ring.write(b"plain\n")
+    async with place.log() as log:
+        await append(log, "plain")
+        for name in ("sealed", "plain"):
+            assert await bodies_in(log, await stored(log, name)) == list(ATTACHMENTS)
+        assert all(body.seal is None for body in (await stored(log, "plain")).attachments)
 
 
 async def test_without_a_key_ring_everything_stays_as_it_was(place: Place) -> None:

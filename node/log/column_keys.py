@@ -1,8 +1,9 @@
 """Keys that encrypt what the log keeps of messages: columns of the database, and files of bodies.
 
 A key ring is a text file: one key a line, a name and 32 bytes in base64. The last one encrypts, all
-of them decrypt. Everything that is encrypted is bound to its place, so that rows can't be swapped:
-nothing opens anywhere but in the record, the column and the position that it was sealed for.
+of them decrypt; behind a last line `plain` nothing is encrypted any more. What is encrypted is bound
+to its place, so that rows can't be swapped: it opens in the record, the column and the position that
+it was sealed for, and nowhere else.
 
 AES-256-GCM with a key for each value, derived from the ring's key and 16 random bytes that stand in
 front of the value; so no nonce is ever used twice, however many values one key of the ring seals.
@@ -33,8 +34,13 @@ _KEY_BYTES, _SALT_BYTES, _TAG_BYTES, _NONCE_BYTES = 32, 16, 16, 12
 SEALED_BYTES = _SALT_BYTES + _TAG_BYTES  # by which a sealed value is longer
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _ONLY = bytes(_NONCE_BYTES)  # the nonce of a key that seals one value
+_END = b"plain"  # the last line of a ring whose keys only decrypt
 _MAGIC = b"sacbe-sealed-1\n"
 _CHUNK = 1 << 18  # of a file; each has its tag
+
+
+class SealBroken(StorageError):
+    """Something does not open with the key that has the right name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ class ColumnKey:
         return salt + self._cipher(b"value", salt).encrypt(_ONLY, data, place)
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
-        """Decrypt a value in its place; raises StorageError."""
+        """Decrypt a value in its place; raises SealBroken."""
         salt = sealed[:_SALT_BYTES]
         try:
             return self._cipher(b"value", salt).decrypt(_ONLY, sealed[_SALT_BYTES:], place)
@@ -108,10 +114,10 @@ class ColumnKey:
         yield cipher.encrypt(_nonce(number, last=True), bytes(waiting), place)
 
     def open_file(self, file: BinaryIO, place: bytes) -> Iterator[bytes]:
-        """The pieces of a file in its place; raises StorageError, also for one that was cut."""
+        """The pieces of a file in its place; raises SealBroken, also for one that was cut."""
         head = file.read(len(_MAGIC) + _SALT_BYTES)
         if not head.startswith(_MAGIC):
-            raise StorageError("The file of a body is not encrypted as its record says")
+            raise SealBroken("The file of a body is not encrypted as its record says")
         cipher = self._cipher(b"file", head[len(_MAGIC) :])
         number = 0
         chunk = file.read(_CHUNK + _TAG_BYTES)
@@ -128,8 +134,8 @@ class ColumnKey:
             chunk = following
             number += 1
 
-    def _unfit(self) -> StorageError:
-        return StorageError(
+    def _unfit(self) -> SealBroken:
+        return SealBroken(
             f"The log's key '{self.id}' does not open a record: another key has that name, or the"
             " record was altered"
         )
@@ -155,8 +161,13 @@ class KeyRing:
     def parse(cls, text: bytes) -> Self:
         """Read a key ring; raises StorageError with the line that is wrong, and not its content."""
         keys: dict[str, ColumnKey] = {}
+        ended = False
         for number, line in enumerate(text.splitlines(), 1):
             if not line.strip() or line.lstrip().startswith(b"#"):
+                continue
+            if ended:
+                raise StorageError(f"Line {number} of the key ring stands behind its end")
+            if ended := line.strip() == _END:
                 continue
             key = _parse_key(line, number)
             if key.id in keys:
@@ -166,10 +177,11 @@ class KeyRing:
             keys[key.id] = key
         if not keys:
             raise StorageError("The key ring has no key")
-        return cls(MappingProxyType(keys), next(reversed(keys.values())))
+        newest = None if ended else next(reversed(keys.values()))
+        return cls(MappingProxyType(keys), newest)
 
     def open(self, seal: Seal | None, data: bytes) -> bytes:
-        """A value as it was before it was sealed; raises StorageError.
+        """A value as it was before it was sealed; raises SealBroken, StorageError without the key.
 
         Args:
             seal: None for a value that is not encrypted.
@@ -177,7 +189,7 @@ class KeyRing:
         return data if seal is None else self.key(seal.key_id).open(data, seal.place)
 
     def open_file(self, seal: Seal, file: BinaryIO) -> Iterator[bytes]:
-        """The pieces of a sealed file; raises StorageError."""
+        """The pieces of a sealed file; raises SealBroken, StorageError without the key."""
         return self.key(seal.key_id).open_file(file, seal.place)
 
     def key(self, key_id: str) -> ColumnKey:
