@@ -1,9 +1,9 @@
 """Keys that encrypt what the log keeps of messages: columns of the database, and files of bodies.
 
-A key ring is a text file: one key a line, a name and 32 bytes in base64. The last one encrypts, all
-of them decrypt; behind a last line `plain` nothing is encrypted any more. What is encrypted is bound
-to its place, so that rows can't be swapped: it opens in the record, the column and the position that
-it was sealed for, and nowhere else.
+A key ring is a text file: one key a line, a name and 32 bytes in base64. The last one encrypts,
+all of them decrypt; behind a last line `plain` nothing is encrypted any more. What is encrypted is
+bound to its place, so that rows can't be swapped: it opens in the record, the column and the
+position that it was sealed for, and nowhere else.
 
 AES-256-GCM with a key for each value, derived from the ring's key and 16 random bytes that stand in
 front of the value; so no nonce is ever used twice, however many values one key of the ring seals.
