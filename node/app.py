@@ -28,6 +28,7 @@ from node.identity_keeper import IdentityKeeper
 from node.internal_tls import open_internal_identity
 from node.listener import Handler, Listener, Port
 from node.log.archive import Archiver, open_archive_store
+from node.log.archived import ArchivedContainers
 from node.log.messagelog import MessageLog
 from node.log.retention import Retention
 from node.log.sequencer import Sequencer
@@ -365,6 +366,9 @@ class Node:
             soap_limits,
             self.witnesses.met,
         )
+        archived = None
+        if self.archive_store is not None:
+            archived = ArchivedContainers(pool, self.archive_store, spool.folder, spool.largest)
         downloads = Downloads(
             self.log,
             self.stamps,
@@ -373,6 +377,7 @@ class Node:
             utc_now,
             der(self.internal.chain[0]),
             spool,
+            archived,
         )
         pages: dict[str, Page] = {
             "/asic": downloads.asic,

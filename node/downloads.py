@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import BinaryIO, Protocol, cast
 
 from aiohttp import web
@@ -21,20 +22,18 @@ from aiohttp import web
 from catalog.services import ServerConf
 from node.exchange.clients import authenticate, tls_facts
 from node.exchange.respond import respond
+from node.log.archived import ArchivedContainers, ArchivedMessage
 from node.log.containers import (
     MAX_RECORDS,
     ArchiveTooLarge,
-    Stamp,
+    Document,
     StampSource,
     archive_name,
-    name_of,
-    stamped_records,
+    stamped_documents,
     write_archive,
-    write_record_container,
 )
 from node.log.listing import Standing
 from node.log.messagelog import MessageLog, Place, RecordQuery
-from node.log.records import StoredRecord
 from node.spool import Spool
 from trust.configuration.confstore import verification_zip
 from trust.errors import ExchangeError, MalformedMessage, SacbeError, StorageError
@@ -90,6 +89,7 @@ class Downloads:
     Attributes:
         own_certificate: DER of the node's internal certificate, which may speak for every client.
         spool: where large answers are built; an archive is at most as large as one body may be.
+        archive: where containers are whose records have left the log; None without a store.
     """
 
     log: MessageLog
@@ -99,6 +99,7 @@ class Downloads:
     clock: Callable[[], datetime]
     own_certificate: bytes
     spool: Spool
+    archive: ArchivedContainers | None = None
 
     async def asic(self, request: web.BaseRequest) -> web.StreamResponse:
         """The containers of a message id, as a ZIP, or one of them alone."""
@@ -143,10 +144,13 @@ class Downloads:
 
     async def _write(self, wanted: _Wanted, target: BinaryIO) -> tuple[tuple[str, str], ...]:
         """Write what is wanted and leave the file at its end; returns the answer's headers."""
-        places = await self._stamped_places(wanted)
-        found = stamped_records(self.log, self.stamps, places)
+        archived, places = await self._found(wanted)
+        documents = self._documents(archived, places)
         if not wanted.unique:
-            if not await self._archive(found, target):
+            spool = self.spool
+            if not await write_archive(
+                documents, target, folder=spool.folder, largest=spool.largest
+            ):
                 raise _Refused(404, _NOTHING)
             target.seek(0, 2)
             name = archive_name(wanted.message_id, wanted.response)
@@ -155,24 +159,38 @@ class Downloads:
             raise _Refused(
                 400, 'Parameter "unique" not applicable without "requestOnly" or "responseOnly".'
             )
-        if len(places) > 1:
-            raise _Refused(500, f"There are {len(places)} signed documents, not one")
-        async for record, stamp in found:
-            await write_record_container(self.log, record, target, stamp)
+        if (count := len(archived) + len(places)) > 1:
+            raise _Refused(500, f"There are {count} signed documents, not one")
+        async for document in documents:
+            await document.write(target)
             target.seek(0, 2)
-            return _file(_CONTAINER, f'attachment; filename="{name_of(record)}"')
+            return _file(_CONTAINER, f'attachment; filename="{document.name}"')
         raise _Refused(404, _NOTHING)
 
-    async def _stamped_places(self, wanted: _Wanted) -> list[Place]:
-        """Where the wanted records are, when there are some and all have a time-stamp."""
+    async def _found(self, wanted: _Wanted) -> tuple[list[ArchivedMessage], list[Place]]:
+        """What the archive alone has and what the log has, when that has its time-stamps."""
         places, unstamped = await self._places(wanted)
-        if not places:
+        archived: list[ArchivedMessage] = []
+        if self.archive is not None:
+            archived = await self.archive.find(
+                wanted.message_id, wanted.client, wanted.response, MAX_RECORDS + 1
+            )
+        if not places and not archived:
             raise _Refused(404, _NOTHING)
         if unstamped and not wanted.force:
             raise _Refused(503, "Message signature has not been timestamped yet!")
         if unstamped:
             await self._stamp(unstamped)
-        return places
+        return archived, places
+
+    async def _documents(
+        self, archived: Sequence[ArchivedMessage], places: Sequence[Place]
+    ) -> AsyncIterator[Document]:
+        if self.archive is not None:
+            for message in archived:
+                yield Document(message.name, message.time, partial(self.archive.write, message))
+        async for document in stamped_documents(self.log, self.stamps, places):
+            yield document
 
     async def _places(self, wanted: _Wanted) -> tuple[list[Place], list[int]]:
         """Where the wanted records are, and the numbers of those that have no time-stamp."""
@@ -202,14 +220,6 @@ class Downloads:
             reason = str(error) or f"no answer within {_PATIENCE:.0f} seconds"
             log.warning("GET /asic: no time-stamp for %d records: %s", len(numbers), reason)
             raise _Refused(503, "Could not create missing timestamp!") from error
-
-    async def _archive(
-        self, found: AsyncIterator[tuple[StoredRecord, Stamp | None]], target: BinaryIO
-    ) -> int:
-        spool = self.spool
-        return await write_archive(
-            self.log, found, target, folder=spool.folder, largest=spool.largest
-        )
 
     async def verification_conf(self, request: web.BaseRequest) -> web.StreamResponse:
         """Everything needed to judge a container offline, as the trust list is now."""

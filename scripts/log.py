@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from node.app import open_database
-from node.log.containers import Stamp, stamped_records
+from node.log.containers import Document, stamped_documents
 from node.log.export import export_folder, export_zip
 from node.log.listing import LoggedMessage, Standing
 from node.log.messagelog import MessageLog, Place, RecordQuery
-from node.log.records import Side, StoredRecord
+from node.log.records import Side
 from node.log.stamps import StampReader
 from node.settings import NodeSettings
 from scripts.arguments import add_action, add_config, moment, whole_number
@@ -253,9 +253,8 @@ async def _export(settings: NodeSettings, arguments: argparse.Namespace) -> int:
     waiting = _Waiting()
     to: Path = arguments.to
     async with _opened(settings) as (log, stamps):
-        records = _records(log, stamps, arguments, waiting)
         export = export_zip if to.suffix == ".zip" else export_folder
-        count = await export(log, records, to)
+        count = await export(_documents(log, stamps, arguments, waiting), to)
     _tell(f"{_counted(count)} in {to}")
     left = 0 if arguments.unstamped else sum(waiting.reasons.values())
     if left:
@@ -264,12 +263,12 @@ async def _export(settings: NodeSettings, arguments: argparse.Namespace) -> int:
     return 0 if count and not left else 1
 
 
-async def _records(
+async def _documents(
     log: MessageLog, stamps: StampReader, arguments: argparse.Namespace, waiting: _Waiting
-) -> AsyncIterator[tuple[StoredRecord, Stamp | None]]:
+) -> AsyncIterator[Document]:
     async for message in _messages(log, arguments, None, newest_first=False):
         waiting.add(message)
         if message.standing is not Standing.STAMPED and not arguments.unstamped:
             continue
-        async for record in stamped_records(log, stamps, [Place(message.time, message.number)]):
-            yield record
+        async for document in stamped_documents(log, stamps, [Place(message.time, message.number)]):
+            yield document

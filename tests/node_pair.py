@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from catalog.services import AccessRight, ConnectionType, HostedClient
+from node.log.archive_settings import ArchiveSettings
 from node.log.settings import TimestampingSettings
 from scripts.postgres import PostgresServer
 from tests.drafts import Part
@@ -67,12 +68,17 @@ class Pair:
 
 @asynccontextmanager
 async def node_pair(
-    folder: Path, postgres: PostgresServer, *, civil_immediately: bool = False
+    folder: Path,
+    postgres: PostgresServer,
+    *,
+    civil_immediately: bool = False,
+    muni_archive: ArchiveSettings | None = None,
 ) -> AsyncIterator[Pair]:
     """MUNI asks, CIVIL answers with what it was sent, or to SOAP with three attachments.
 
     Args:
         civil_immediately: CIVIL has each message stamped alone before it goes on.
+        muni_archive: where MUNI's records go.
     """
 
     async def echo(request: web.BaseRequest) -> web.StreamResponse:
@@ -100,6 +106,7 @@ async def node_pair(
         civil.settings = replace(
             civil.settings, timestamping=TimestampingSettings(immediately=civil_immediately)
         )
+        muni.settings = replace(muni.settings, archive=muni_archive or ArchiveSettings())
         await instance.start()
         yield Pair(civil, muni, session)
     await runner.cleanup()

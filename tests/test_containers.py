@@ -14,7 +14,7 @@ from node.log.containers import (
     ArchiveTooLarge,
     archive_name,
     name_of,
-    stamped_records,
+    stamped_documents,
     write_archive,
     write_record_container,
 )
@@ -55,8 +55,8 @@ async def archive_of(
     query = RecordQuery(message_id=message_id, local=CLIENT)
     page = await log.find(query, limit=500)
     places = [Place(record.time, record.number) for record in page.records]
-    found = stamped_records(log, NoStamps(), places)
-    return await write_archive(log, found, target, folder=folder, largest=largest)
+    found = stamped_documents(log, NoStamps(), places)
+    return await write_archive(found, target, folder=folder, largest=largest)
 
 
 class NoStamps:
@@ -190,8 +190,8 @@ async def test_a_record_that_left_the_log_is_passed_over(database_dsn: str) -> N
     async with message_log(database_dsn) as log:
         number = await log.append(sample_record(time=AT))
         places = [Place(AT, number), Place(AT, number + 1), Place(datetime.now(UTC), number)]
-        found = [record.number async for record, _ in stamped_records(log, NoStamps(), places)]
-    assert found == [number]
+        found = [document.time async for document in stamped_documents(log, NoStamps(), places)]
+    assert found == [AT]
 
 
 async def test_an_archive_of_many_documents_and_one_of_nothing(

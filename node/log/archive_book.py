@@ -260,6 +260,13 @@ class ArchiveBook:
                 "UPDATE archive_file SET stored = $2 WHERE id = $1", file.id, at
             )
             await connection.execute(
+                "INSERT INTO archived_message"
+                " SELECT message_id, local_client, response, time, number, file"
+                " FROM archive_entry JOIN log_leaf USING (leaf)"
+                " JOIN message_record USING (time, number) WHERE file = $1 ON CONFLICT DO NOTHING",
+                file.id,
+            )
+            await connection.execute(
                 "INSERT INTO archive_end VALUES ($1, $2, $3) ON CONFLICT (party)"
                 " DO UPDATE SET digest = excluded.digest, file = excluded.file",
                 file.party,

@@ -10,8 +10,10 @@ import io
 import shutil
 import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
@@ -66,16 +68,37 @@ def archive_name(message_id: str, response: bool | None = None) -> str:
     return f"{form_encode(message_id)}{direction}.zip"
 
 
-async def stamped_records(
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A container that can be written: its file name, its record's time, and how.
+
+    Attributes:
+        write: writes it to a seekable file; raises StorageError, and OSError for the file.
+    """
+
+    name: str
+    time: datetime
+    write: Callable[[BinaryIO], Awaitable[None]]
+
+
+async def stamped_documents(
     log: MessageLog, stamps: StampSource, places: Sequence[Place]
-) -> AsyncIterator[tuple[StoredRecord, Stamp | None]]:
+) -> AsyncIterator[Document]:
     """The records at these places with their time-stamps, one at a time in memory.
 
     A record that has left the log meanwhile is passed over. Raises StorageError.
     """
     for place in places:
         for record in await log.read([place]):
-            yield record, await stamps.stamp_of(record.number)
+            stamp = await stamps.stamp_of(record.number)
+            write = partial(_write, log, record, stamp)
+            yield Document(name_of(record), record.time, write)
+
+
+async def _write(
+    log: MessageLog, record: StoredRecord, stamp: Stamp | None, target: BinaryIO
+) -> None:
+    await write_record_container(log, record, target, stamp)
 
 
 async def write_record_container(
@@ -137,42 +160,37 @@ def _unreadable(record: StoredRecord) -> StorageError:
 
 
 async def write_archive(
-    log: MessageLog,
-    records: AsyncIterator[tuple[StoredRecord, Stamp | None]],
-    target: BinaryIO,
-    *,
-    folder: Path,
-    largest: int,
+    documents: AsyncIterator[Document], target: BinaryIO, *, folder: Path, largest: int
 ) -> int:
-    """Write the containers of several records into one uncompressed ZIP; how many.
+    """Write containers into one uncompressed ZIP; how many.
 
     Raises ArchiveTooLarge for more than MAX_RECORDS, or for more than one that are larger than
-    `largest` bytes together; else as `write_record_container` does.
+    `largest` bytes together; else as writing a document does.
 
     Args:
         folder: where large containers are built; the files in it have no names.
     """
     count = 0
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        async for record, stamp in records:
+        async for document in documents:
             if count == MAX_RECORDS:
                 raise ArchiveTooLarge(f"There are more than {MAX_RECORDS} signed documents")
             with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder)) as spool:
                 built = cast(BinaryIO, spool)  # which it is in all but name
-                await write_record_container(log, record, built, stamp)
+                await document.write(built)
                 if count and target.tell() + built.seek(0, io.SEEK_END) > largest:
                     raise ArchiveTooLarge(
                         f"The signed documents are larger than {largest} bytes together"
                     )
-                await asyncio.to_thread(_add_entry, archive, record, built)
+                await asyncio.to_thread(_add_entry, archive, document, built)
             count += 1
     return count
 
 
-def _add_entry(archive: zipfile.ZipFile, record: StoredRecord, built: BinaryIO) -> None:
-    at = max(record.time.astimezone(UTC), _EARLIEST)
+def _add_entry(archive: zipfile.ZipFile, document: Document, built: BinaryIO) -> None:
+    at = max(document.time.astimezone(UTC), _EARLIEST)
     info = zipfile.ZipInfo(
-        name_of(record), (at.year, at.month, at.day, at.hour, at.minute, at.second)
+        document.name, (at.year, at.month, at.day, at.hour, at.minute, at.second)
     )
     info.create_system = 3  # Unix, whatever we run on
     info.external_attr = 0o100644 << 16

@@ -12,22 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from node.log.containers import (
-    ArchiveTooLarge,
-    Stamp,
-    name_of,
-    write_archive,
-    write_record_container,
-)
-from node.log.messagelog import MessageLog
-from node.log.records import StoredRecord
+from node.log.containers import ArchiveTooLarge, Document, write_archive
 from trust.errors import StorageError
 from trust.evidence.zipreader import MAX_TOTAL_BYTES
 
-Records = AsyncIterator[tuple[StoredRecord, Stamp | None]]
 
-
-async def export_folder(log: MessageLog, records: Records, folder: Path) -> int:
+async def export_folder(documents: AsyncIterator[Document], folder: Path) -> int:
     """Write a file for each container; how many. Files of the same name are replaced.
 
     Raises StorageError when the log can't be read or the folder not be written.
@@ -35,16 +25,16 @@ async def export_folder(log: MessageLog, records: Records, folder: Path) -> int:
     count = 0
     try:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        async for record, stamp in records:
-            async with _Complete(folder / name_of(record)) as target:
-                await write_record_container(log, record, target, stamp)
+        async for document in documents:
+            async with _Complete(folder / document.name) as target:
+                await document.write(target)
             count += 1
     except OSError as error:
         raise StorageError(f"{folder} can't be written: {error.strerror}") from error
     return count
 
 
-async def export_zip(log: MessageLog, records: Records, path: Path) -> int:
+async def export_zip(documents: AsyncIterator[Document], path: Path) -> int:
     """Write one ZIP of containers as `GET /asic` does; how many. An old file is replaced.
 
     Raises StorageError when the log can't be read or the file not be written, and ArchiveTooLarge
@@ -53,7 +43,7 @@ async def export_zip(log: MessageLog, records: Records, path: Path) -> int:
     try:
         async with _Complete(path) as target:
             return await write_archive(
-                log, records, target, folder=path.parent, largest=MAX_TOTAL_BYTES
+                documents, target, folder=path.parent, largest=MAX_TOTAL_BYTES
             )
     except ArchiveTooLarge as error:
         raise ArchiveTooLarge(
