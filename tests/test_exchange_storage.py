@@ -235,8 +235,8 @@ async def test_a_connection_that_breaks_around_a_commit_loses_and_doubles_nothin
 ) -> None:
     way = stage.consumer_way if side == "consumer" else stage.provider_way
     message_id = f"{side}-{cut.name}"
-    if side == "provider":  # a request is committed together with its replay key
-        way.commit_mark = COMMIT
+    # a request is committed together with its replay key, a lone record by its own statement
+    way.commit_mark = COMMIT if side == "provider" else message_id.encode()
     way.cut, before = cut, way.cuts
     answer = await stage.call(message_id, b"{}")
     assert way.cuts == before + 1

@@ -301,7 +301,7 @@ async def test_a_row_that_appears_under_its_number_while_in_doubt_is_taken_for_s
     await earlier.copy_records_to_table(
         "message_record", columns=COLUMNS, records=[(row.number, *row.values)]
     )
-    proxy.cut = Cut.BEFORE_COMMIT
+    proxy.cut, proxy.commit_mark = Cut.BEFORE_COMMIT, record.message_id.encode()
     writer = GroupWriter(log._pool)  # the log's own is busy with its probes
     writing = asyncio.create_task(writer.write([row], 20))
     await until(lambda: proxy.cuts == 1, "nothing was cut")
