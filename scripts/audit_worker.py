@@ -5,7 +5,6 @@ digests, counts and the first of its findings.
 """
 
 import asyncio
-import os
 import signal
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -315,7 +314,6 @@ async def open_judge(settings: WorkerSettings, stack: AsyncExitStack) -> ChunkJu
 def start_process(settings: WorkerSettings) -> None:
     """Make this process ready; its parent answers to the keyboard."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(1)
     _Process.runner = asyncio.Runner()
     _Process.stack = AsyncExitStack()
     _Process.judge = _Process.runner.run(open_judge(settings, _Process.stack))
