@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (listing, run_now, check):
         add_config(action, "node.toml")
     opened = add_action(actions, "decrypt", "decrypt a file of the archive")
-    opened.add_argument("file", type=Path, metavar=f"FILE.zip{ENDING}")
+    opened.add_argument("file", type=Path, metavar=f"FILE.zip{ENDING}", help="of the archive")
     opened.add_argument("--identity", type=Path, required=True, metavar="FILE",
                         help="from age-keygen")  # fmt: skip
     opened.add_argument("--to", type=Path, metavar="FILE", help=f"default: without {ENDING}")

@@ -51,6 +51,7 @@ async def check_once(one: Scene, store: ArchiveStore, folder: Path, identity: Pa
         file = folder / "fetched"
         file.write_bytes(b"".join([piece async for piece in store.get(name)]))
         if identity is not None:
+            (folder / "plain").unlink(missing_ok=True)
             decrypt(file, folder / "plain", identity)
             file = folder / "plain"
         with file.open("rb") as source:
