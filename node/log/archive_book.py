@@ -33,11 +33,16 @@ octet_length(r.message) + octet_length(r.signature) + coalesce(octet_length(r.ha
     AND (a.body IS NOT NULL OR a.body_file IS NOT NULL)
   ), 0) END
 """
+# Leaves from $1 up to $2 that are in no file, and those that failed before $3.
 _OPEN = """
-NOT EXISTS (SELECT FROM archive_entry AS e WHERE e.leaf = l.leaf)
-AND NOT EXISTS (SELECT FROM archive_trouble AS t WHERE t.leaf = l.leaf AND t.tried > $3)
+(SELECT leaf FROM log_leaf AS c WHERE leaf >= $1 AND leaf < $2
+ AND NOT EXISTS (SELECT FROM archive_entry AS e WHERE e.leaf = c.leaf)
+ AND NOT EXISTS (SELECT FROM archive_trouble AS t WHERE t.leaf = c.leaf)
+ UNION ALL
+ SELECT leaf FROM archive_trouble AS c WHERE tried < $3 AND leaf < $2
+ AND NOT EXISTS (SELECT FROM archive_entry AS e WHERE e.leaf = c.leaf)) AS open
 """
-_RECORDS = "log_leaf AS l JOIN message_record AS r USING (time, number)"
+_RECORDS = "log_leaf AS l USING (leaf) JOIN message_record AS r USING (time, number)"
 
 
 class WorkerReplaced(StorageError):
@@ -98,7 +103,7 @@ class ArchiveState:
     """How archiving goes, for all processes of a cluster."""
 
     stamped: int
-    done: int
+    done: int  # every leaf below is in a file or in trouble
     archived: int  # leaves at or above `done` that are in a file
     troubles: int
     last_success: datetime | None
@@ -161,8 +166,8 @@ class ArchiveBook:
         """What was to be archived at a state, by party; of very much the oldest part."""
         sql = (
             "SELECT party, count(*) AS records, sum(size)::bigint AS size, min(time) AS oldest"  # noqa: S608
-            f" FROM (SELECT {self._party} AS party, {_SIZE} AS size, time FROM {_RECORDS}"
-            f" WHERE l.leaf >= $1 AND l.leaf < $2 AND {_OPEN} ORDER BY l.leaf LIMIT $4) AS open"
+            f" FROM (SELECT {self._party} AS party, {_SIZE} AS size, time"
+            f" FROM {_OPEN} JOIN {_RECORDS} ORDER BY leaf LIMIT $4) AS oldest"
             " GROUP BY party ORDER BY party"
         )
         rows = await self._rows(sql, state.done, state.stamped, at - _RETRY, _LOOKED_AT)
@@ -176,13 +181,13 @@ class ArchiveBook:
         Records that were stamped after `state` are left for another time.
         """
         sql = (
-            f"SELECT l.leaf, time, number, l.leaf_hash, {_SIZE} AS size FROM {_RECORDS}"  # noqa: S608
-            f" WHERE l.leaf >= $1 AND l.leaf < $2 AND {_OPEN} AND {self._party} = $4"
-            f" ORDER BY l.leaf LIMIT {_PAGE}"
+            f"SELECT leaf, time, number, l.leaf_hash, {_SIZE} AS size"  # noqa: S608
+            f" FROM {_OPEN} JOIN {_RECORDS} WHERE leaf > $5 AND {self._party} = $4"
+            f" ORDER BY leaf LIMIT {_PAGE}"
         )
-        after = state.done - 1
+        after = -1
         while True:
-            rows = await self._rows(sql, after + 1, state.stamped, at - _RETRY, party)
+            rows = await self._rows(sql, state.done, state.stamped, at - _RETRY, party, after)
             for row in rows:
                 yield _leaf(row)
             if len(rows) < _PAGE:
@@ -193,7 +198,7 @@ class ArchiveBook:
         """The records of a file, in order of their leaves."""
         sql = (
             f"SELECT leaf, time, number, l.leaf_hash, {_SIZE} AS size"  # noqa: S608
-            f" FROM archive_entry AS e JOIN {_RECORDS.replace('AS l', 'AS l USING (leaf)', 1)}"
+            f" FROM archive_entry AS e JOIN {_RECORDS}"
             f" WHERE e.file = $1 AND leaf > $2 ORDER BY leaf LIMIT {_PAGE}"
         )
         after = -1
@@ -290,9 +295,11 @@ class ArchiveBook:
         async with self.working() as connection:
             before, stamped = await _sizes(connection)
             done = await connection.fetchval(
-                f"SELECT l.leaf FROM {_RECORDS} WHERE l.leaf >= $1 AND l.leaf < $2 AND"  # noqa: S608
-                " NOT EXISTS (SELECT FROM archive_entry AS e WHERE e.leaf = l.leaf)"
-                " ORDER BY l.leaf LIMIT 1",
+                "SELECT leaf FROM log_leaf AS l JOIN message_record USING (time, number)"
+                " WHERE leaf >= $1 AND leaf < $2"
+                " AND NOT EXISTS (SELECT FROM archive_entry AS e WHERE e.leaf = l.leaf)"
+                " AND NOT EXISTS (SELECT FROM archive_trouble AS t WHERE t.leaf = l.leaf)"
+                " ORDER BY leaf LIMIT 1",
                 before,
                 stamped,
             )

@@ -47,7 +47,7 @@ CREATE TABLE archive_trouble (
 -- One row: who archives at the moment, and how it goes.
 CREATE TABLE archive_state (
     id            int         PRIMARY KEY CHECK (id = 1),
-    done          bigint      NOT NULL, -- every leaf below this is in a file
+    done          bigint      NOT NULL, -- every leaf below this is in a file or in trouble
     worker        uuid,                 -- the process that archives at the moment
     worker_until  timestamptz NOT NULL, -- after that somebody else may
     last_success  timestamptz,
