@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from node.app import open_database
+from node.log.archived import archive_files_of
 from node.log.containers import Document, stamped_documents
 from node.log.export import export_folder, export_zip
 from node.log.listing import LoggedMessage, Standing
@@ -23,6 +24,7 @@ from scripts.arguments import add_action, add_config, moment, whole_number
 from scripts.databases import database_address
 from scripts.node import load_node_settings
 from scripts.service import log_to_stderr, run_service
+from trust.database import Pool
 from trust.errors import MalformedMessage
 from trust.ids import ClientId, ServerId, ServiceId
 
@@ -102,12 +104,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @asynccontextmanager
-async def _opened(settings: NodeSettings) -> AsyncIterator[tuple[MessageLog, StampReader]]:
-    """The node's log, to be read; the node may run or not."""
+async def _opened(settings: NodeSettings) -> AsyncIterator[tuple[MessageLog, Pool]]:
+    """The node's log, to be read, and its database; the node may run or not."""
     async with database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn:
         pool = await open_database(dsn, settings)
         try:
-            yield MessageLog(pool, settings.log), StampReader(pool)
+            yield MessageLog(pool, settings.log), pool
         finally:
             await pool.close()
 
@@ -154,7 +156,7 @@ async def _messages(
 async def _search(settings: NodeSettings, arguments: argparse.Namespace) -> int:
     waiting = _Waiting()
     count = 0
-    async with _opened(settings) as (log, _):
+    async with _opened(settings) as (log, pool):
         if not arguments.json:
             print(_line(_HEAD))
         async for message in _messages(
@@ -163,9 +165,19 @@ async def _search(settings: NodeSettings, arguments: argparse.Namespace) -> int:
             count += 1
             waiting.add(message)
             print(_as_json(message) if arguments.json else _row(message))
+        archived = await _archive_files(pool, arguments)
     _tell(f"{_counted(count)}{' listed' if count == arguments.limit else ''}")
     waiting.tell()
-    return 0 if count else 1
+    for name in archived:
+        _tell(f"{arguments.message_id} is in the archive file {name}")
+    return 0 if count or archived else 1
+
+
+async def _archive_files(pool: Pool, arguments: argparse.Namespace) -> list[str]:
+    """Where a message is that may have left the database, when one is asked for by its id."""
+    if arguments.message_id is None:
+        return []
+    return await archive_files_of(pool, arguments.message_id)
 
 
 @dataclass(slots=True)
@@ -252,9 +264,9 @@ def _plain(text: str) -> str:
 async def _export(settings: NodeSettings, arguments: argparse.Namespace) -> int:
     waiting = _Waiting()
     to: Path = arguments.to
-    async with _opened(settings) as (log, stamps):
+    async with _opened(settings) as (log, pool):
         export = export_zip if to.suffix == ".zip" else export_folder
-        count = await export(_documents(log, stamps, arguments, waiting), to)
+        count = await export(_documents(log, StampReader(pool), arguments, waiting), to)
     _tell(f"{_counted(count)} in {to}")
     left = 0 if arguments.unstamped else sum(waiting.reasons.values())
     if left:

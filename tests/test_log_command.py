@@ -193,6 +193,32 @@ def test_the_reasons_for_a_missing_time_stamp_are_told(
     assert "it has no place in the log yet" in capsys.readouterr().err
 
 
+def test_where_an_archived_message_is_is_told(
+    folder: Path, database_dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def archived(one: Stage, log: MessageLog) -> None:
+        (number,) = await one.append(log)
+        await one.pass_time(seconds=61)
+        await one.pool.execute(
+            "INSERT INTO archive_file (party, name, digest, bytes, size, containers, first_leaf,"
+            " last_leaf, first_time, last_time, made, stored) VALUES"
+            " ('', 'mlog-1.zip.age', '', '', 1, 1, 0, 0, now(), now(), now(), now())"
+        )
+        await one.pool.execute(
+            "INSERT INTO archived_message SELECT 'one', local_client, response, time, number, 1"
+            " FROM message_record WHERE number = $1",
+            number,
+        )
+        await one.pool.execute("DELETE FROM message_record")
+
+    filled(database_dsn, archived)
+    assert run(folder, "search", "--message-id", "one") == 0
+    said = capsys.readouterr().err
+    assert "0 records" in said
+    assert "one is in the archive file mlog-1.zip.age" in said
+    assert run(folder, "search", "--message-id", "two") == 1
+
+
 def test_an_empty_log_is_a_negative_answer(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

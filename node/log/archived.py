@@ -32,6 +32,12 @@ ORDER BY a.time, a.number LIMIT $4
 """
 
 
+_FILES = """
+SELECT DISTINCT f.name FROM archived_message AS a JOIN archive_file AS f ON f.id = a.file
+WHERE a.message_id = $1 AND f.stored IS NOT NULL ORDER BY f.name LIMIT $2
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class ArchivedMessage:
     """A container in an archive file.
@@ -51,6 +57,15 @@ class ArchivedMessage:
     @property
     def name(self) -> str:
         return container_name(self.message_id, response=self.response, record=self.number)
+
+
+async def archive_files_of(pool: Pool, message_id: str, limit: int = 100) -> list[str]:
+    """The archive files that hold containers of a message, encrypted ones too; StorageError."""
+    try:
+        rows = await pool.fetch(_FILES, message_id, limit)
+    except DATABASE_ERRORS as error:
+        raise _unusable(error) from error
+    return [row["name"] for row in rows]
 
 
 class ArchivedContainers:
@@ -74,7 +89,7 @@ class ArchivedContainers:
         try:
             rows = await self._pool.fetch(_FIND, message_id, local.path, response, limit)
         except DATABASE_ERRORS as error:
-            raise StorageError(f"The archive's tables can't be used: {describe(error)}") from error
+            raise _unusable(error) from error
         return [ArchivedMessage(**row) for row in rows]
 
     async def write(self, message: ArchivedMessage, target: BinaryIO) -> None:
@@ -100,6 +115,10 @@ class ArchivedContainers:
             if digest.digest() != message.digest:
                 raise StorageError(f"{message.file} in the archive store is not what was stored")
             yield cast(BinaryIO, spool)  # which it is in all but name
+
+
+def _unusable(error: BaseException) -> StorageError:
+    return StorageError(f"The archive's tables can't be used: {describe(error)}")
 
 
 def _copy_entry(file: BinaryIO, name: str, target: BinaryIO) -> None:
