@@ -35,6 +35,7 @@ from node.log.sequencer import Sequencer
 from node.log.stamps import Stamps
 from node.log.timestamper import Timestamper
 from node.log.transparency import LogKey
+from node.log.trust_list_copies import TrustListCopies
 from node.messages.fault import Dialect
 from node.messages.fault_codes import KNOWN_CODES
 from node.messages.transport_reader import TransportLimits
@@ -189,12 +190,13 @@ class Node:
             anchor = parse_anchor(conf.anchor.read_bytes())
         except OSError as error:
             raise StorageError(f"{conf.anchor} can't be read: {error.strerror}") from error
+        self.trust_lists = TrustListKeeper(settings.data / "trust-lists")
         self.updater = ConfigurationUpdater(
             UpdaterSettings(
                 settings.data / "globalconf", conf.interval, conf.federations or ("none",)
             ),
             anchor,
-            history=TrustListKeeper(settings.data / "trust-lists"),
+            history=self.trust_lists,
         )
         await self.updater.start()
         self._keep_running(self.updater.run(), "configuration")
@@ -258,6 +260,8 @@ class Node:
                 pool, self.log, self.stamps, store, settings.archive, folder, clock=utc_now
             )
             self._keep_running(self.archiver.run(), "archive")
+            copies = TrustListCopies(self.trust_lists, store, self.updater.new_version)
+            self._keep_running(copies.run(), "trust list copies")
         keep = settings.archive.keep if store is not None else None
         self.retention = Retention(pool, keep, settings.log.body_folder, clock=utc_now)
         self._keep_running(self.retention.run(), "retention")

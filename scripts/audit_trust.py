@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.log.archive_store import ArchiveStore
+from node.log.trust_list_copies import FOLDER
 from scripts.trustlist import load_anchor, load_trust_list
 from trust.audit.log_records import OneTrustList, TrustLists
 from trust.configuration.confhistory import FolderFiles, TrustListHistory
 from trust.configuration.confparts import MAX_PART_BYTES
 
-HISTORY = "trust-lists"  # in a node's data folder, and in its archive store
+HISTORY = FOLDER  # in a node's data folder as well
 _NAME = re.compile(r"parts/[0-9a-f]{64}\.gz|versions/[0-9TZ.]{24}-[0-9a-f]{16}\.json")
 
 
