@@ -15,10 +15,13 @@ import asyncpg
 import pytest
 
 from node.log.messagelog import MIGRATIONS
+from scripts.ecosystem.institutions import CIVIL, MUNI
 from scripts.postgres import PostgresServer
 from tests.database_fixtures import quick_folder
 from tests.database_proxy import COMMIT, Cut, DatabaseProxy, database_proxy
+from tests.log_counts import check_events
 from tests.message_records import message_log, quick, sample_record
+from tests.real_nodes import NODES, real_nodes, skip_without_postgres
 from tests.signing import MESSAGE
 from tests.stamping_stage import SIGNATURE, Stage, quickly
 from trust.database import Pool, PoolSettings, migrate, open_pool
@@ -224,3 +227,35 @@ async def test_postgresql_killed_while_stamping_loses_and_doubles_nothing(
 
 async def _later(value: bool) -> bool:
     return value
+
+
+@pytest.mark.sandbox
+@pytest.mark.xdist_group("sandbox")
+@pytest.mark.timeout(300)
+async def test_what_two_nodes_log_is_stamped_once_whoever_is_killed(durable_folder: Path) -> None:
+    skip_without_postgres()
+    async with real_nodes(durable_folder / "instance") as nodes:
+        async with nodes.calling(6) as calls:
+            for victim in (MUNI, None, CIVIL):
+                await calls.until(20)
+                await asyncio.sleep(5)  # the interval: somebody is stamping
+                await (nodes.kill_database() if victim is None else nodes.kill(victim))
+                await calls.until(20)
+        await nodes.all_ready()
+        for one in NODES:
+            dsn = await nodes.dsn(one)
+            await until(lambda dsn=dsn: all_is_stamped(dsn), "not everything is stamped")  # type: ignore[misc]
+            await check_counts(dsn, 2 * len(calls.answered), at_most=1_000_000)
+        check_events(nodes)
+
+
+async def all_is_stamped(dsn: str) -> bool:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return bool(
+            await connection.fetchval(
+                "SELECT stamped = leaves AND NOT EXISTS (SELECT FROM evidence_queue) FROM log_size"
+            )
+        )
+    finally:
+        await connection.close()

@@ -91,12 +91,16 @@ class Sequencer:
         self.problem = None
         return more
 
-    async def step(self) -> bool:
-        """Give some records their places; whether there may be more. Raises StorageError."""
+    async def step(self, *, old_records: bool = True) -> bool:
+        """Give some records their places; whether there may be more. Raises StorageError.
+
+        Args:
+            old_records: whether to queue some of those that have no leaf, too.
+        """
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 first = await connection.fetchval("SELECT leaves FROM log_size FOR UPDATE")
-                old = await self._queue_old_records(connection)
+                old = old_records and await self._queue_old_records(connection)
                 moved = _count_of(await connection.execute(_MOVE, _LEAVES_AT_ONCE, first))
                 if moved:
                     await connection.execute("UPDATE log_size SET leaves = leaves + $1", moved)

@@ -268,7 +268,7 @@ class Timestamper:
 
     async def _turn(self, *, at_once: bool) -> None:
         if at_once:
-            while await self._sequencer.step():
+            while await self._sequencer.step(old_records=False):
                 pass
         await self.look()
         if at_once or self._is_due():
