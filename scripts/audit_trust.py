@@ -12,7 +12,7 @@ from trust.configuration.confhistory import FolderFiles, TrustListHistory
 from trust.configuration.confparts import MAX_PART_BYTES
 
 HISTORY = FOLDER  # in a node's data folder as well
-_NAME = re.compile(r"parts/[0-9a-f]{64}\.gz|versions/[0-9TZ.]{24}-[0-9a-f]{16}\.json")
+_NAME = re.compile(r"parts/[0-9a-f]{64}\.gz|versions/[0-9TZ.]{23}-[0-9a-f]{16}\.json")
 
 
 @dataclass(frozen=True, slots=True)
