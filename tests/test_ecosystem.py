@@ -175,7 +175,7 @@ def test_every_file_of_the_sandbox_is_what_its_reader_expects(tmp_path: Path) ->
     )
     assert [server.id for server in instance.servers] == [one.server for one in INSTITUTIONS]
     for one in INSTITUTIONS:
-        assert read(NodeSettings, node_settings(one, PORTS), tmp_path).problems() == []
+        assert read(NodeSettings, node_settings(one, PORTS, tmp_path), tmp_path).problems() == []
     adapter = read(SqlSettings, adapter_settings(PORTS), tmp_path)
     assert problems_of(adapter) == []
     for one in INSTITUTIONS:

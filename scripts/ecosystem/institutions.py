@@ -204,9 +204,12 @@ available_after = "0s"
 [timestamping]
 interval = "5s"
 
+[transparency]
+interval = "2s"
+
 [archive]
 store = "{(folder / one.key / "archive").absolute().as_uri()}"
-interval = "10s"
+interval = "{"4s" if one == CIVIL else "6h"}"
 
 [peers]
 host = "{one.address}"

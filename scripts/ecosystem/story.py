@@ -11,6 +11,7 @@ from functools import partial
 import aiohttp
 
 from scripts.ecosystem.clerk import Clerk, StepFailed, Trace
+from scripts.ecosystem.evidence import EvidenceStory
 from scripts.ecosystem.institutions import (
     BENEFITS,
     CIVIL,
@@ -18,6 +19,7 @@ from scripts.ecosystem.institutions import (
     MUNI,
     PERSONS,
     SOCIAL,
+    TAX,
 )
 from scripts.ecosystem.places import CIVIL_ADDRESS
 from scripts.ecosystem.questions import QUESTIONS, monitoring
@@ -73,6 +75,13 @@ class Story:
             if SOCIAL in self.ecosystem.site.institutions:
                 await self._step("records, health, environment", partial(monitoring, clerk))
             await self._step("every container verifies", self._verify)
+            evidence = EvidenceStory(clerk)
+            await self._step("a container with its time-stamp", evidence.stamped)
+            await self._step("an archive that holds alone", evidence.archived)
+            if TAX in self.ecosystem.site.institutions:
+                await self._step("a record removed", evidence.removed)
+                await self._step("a checkpoint rewritten", evidence.witnessed)
+            await self._step("an exchange with stolen keys", evidence.stranger)
         await self._step("memory", self._memory)
         return self.outcome
 
