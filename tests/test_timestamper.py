@@ -4,7 +4,7 @@ import asyncio
 import io
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -457,3 +457,33 @@ async def test_why_a_record_has_no_time_stamp_yet(stage: Stage, log: MessageLog)
     await stage.pass_time(minutes=2)
     assert await stage.stamps.unstamped_reason(number) == ""
     assert "is not in the log" in await stage.stamps.unstamped_reason(number + 1)
+
+
+async def test_what_an_operator_sees_counts_down(stage: Stage, log: MessageLog) -> None:
+    shown: dict[str, Callable[[], float]] = {}
+    stage.timestamper.watch(lambda name, _, read: shown.update({name: read}))
+
+    def values() -> list[float]:
+        names = ("waiting_records", "waiting_seconds", "failing_seconds", "grace_seconds")
+        return [round(shown[f"sacbe_timestamp_{name}"]()) for name in names]
+
+    assert values() == [0, 0, 0, 14400]
+    await stage.append(log, 3)
+    await stage.pass_time(seconds=30)
+    assert values() == [3, 30, 0, 14400]
+    stage.service.failing = True
+    await stage.pass_time(seconds=30)
+    stage.now += timedelta(seconds=400)
+    assert values() == [3, 460, 400, 14000]
+    stage.now += timedelta(hours=5)
+    assert values()[3] == 0
+    stage.service.failing = False
+    await stage.timestamper.turn()
+    assert values() == [0, 0, 0, 14400]
+
+
+def test_an_address_that_nobody_can_ask_is_a_problem_of_the_settings() -> None:
+    settings = TimestampingSettings(urls=("https://tsa.example.test/", "tsa.example.test"))
+    (problem,) = settings.problems()
+    assert problem.path == ("urls",)
+    assert problem.found == '"tsa.example.test"'
