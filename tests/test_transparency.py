@@ -1,8 +1,14 @@
 """Checkpoints of a log in PostgreSQL: what they cover, what proves it, and what they refuse."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -15,8 +21,10 @@ from node.log.transparency import (
     TransparencySettings,
 )
 from node.log.tree import BrokenLog
+from scripts.postgres import PostgresServer
+from tests.database_fixtures import quick_folder
 from tests.log_leaves import NOON, Clock, MemoryStore, add_leaves, leaf, transparency
-from trust.database import Pool, PoolSettings, migrate, open_pool
+from trust.database import DATABASE_ERRORS, Pool, PoolSettings, migrate, open_pool
 from trust.errors import EvidenceRejected, NetworkFailure, StorageError
 from trust.evidence.checkpoints import Checkpoint, InclusionProof
 from trust.evidence.merkle import root_of
@@ -148,6 +156,65 @@ async def test_the_database_is_killed_between_the_steps(pool: Pool) -> None:
     checkpoint, _ = await newest(log)
     assert failed > 0
     assert checkpoint == Checkpoint(log.key.public.name, size, root(size))
+
+
+async def answering(pool: Pool) -> None:
+    """Wait until the database is back."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(*DATABASE_ERRORS):
+                await pool.fetchval("SELECT 1")
+                return
+            await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+def durable_folder() -> Iterator[Path]:
+    folder = quick_folder()
+    yield folder
+    shutil.rmtree(folder)
+
+
+async def test_postgresql_is_killed_again_and_again(durable_folder: Path) -> None:
+    """Every checkpoint that was made is there, continues the one before and is the log's."""
+    made: list[Checkpoint] = []
+    async with PostgresServer(durable_folder) as server:
+        dsn = await server.create_database("node")
+        supervisor = asyncio.create_task(server.supervise())
+        patient = PoolSettings(max_connections=3, patience=timedelta(seconds=60))
+        pool = await open_pool(dsn, "sacbe-test", patient)
+        await migrate(pool, "node", MIGRATIONS)
+        log = transparency(pool, store=MemoryStore())
+
+        async def kill_after(seconds: float) -> None:
+            await asyncio.sleep(seconds)
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            await asyncio.sleep(0.1)
+
+        for seconds in (0.0, 0.05, 0.15, 1.5):  # in the middle, and afterwards
+            await answering(pool)
+            await add_leaves(pool, 20_000)
+            killer = asyncio.create_task(kill_after(seconds))
+            with contextlib.suppress(StorageError):
+                checkpoint = await log.make()
+                made += [] if checkpoint is None else [checkpoint]
+            await killer
+            await answering(pool)
+            await log.store_files()
+        last = await log.make()
+        made += [] if last is None else [last]
+        assert made
+        rows = await pool.fetch("SELECT size, note FROM log_checkpoint ORDER BY size")
+        kept = [check_checkpoint(row["note"], log.key.public)[0] for row in rows]
+        assert [each.size for each in kept] == [row["size"] for row in rows]
+        assert set(made) <= set(kept)
+        for older, newer in itertools.pairwise(kept):
+            newer.check_follows(older, await log.consistency(older.size, newer.size))
+        assert kept[-1].root == root(kept[-1].size)
+        await pool.close()
+        await server.stop()
+        await supervisor
 
 
 # --- what a tampered log gets -----------------------------------------------------------------
