@@ -228,6 +228,27 @@ def test_an_archive_reads_back_in_any_program(containers: dict[str, bytes]) -> N
     assert linking.build() == files[LINKING_INFO]
 
 
+def test_the_chain_holds_as_the_reference_s_verifier_follows_it(
+    containers: dict[str, bytes],
+) -> None:
+    """It goes through the ZIP in its own order, and splits linking info at any white space."""
+    first, digest = archived(containers)
+    second, _ = archived(containers, ArchiveEnd(digest, "mlog-EX_GOV_1.zip.age"))
+    for raw, previous in ((first, ""), (second, digest)):
+        files = unpacked(raw)
+        head, *lines = files[LINKING_INFO].decode().splitlines()
+        assert head.split()[0] == (previous or "-")
+        assert head.split()[2:] == ["SHA-512"]
+        linked = {name: stated for stated, name in (line.split() for line in lines)}
+        running = previous
+        for name, data in files.items():
+            if name.endswith(".asice"):
+                joined = running + hashlib.sha512(data).hexdigest()
+                running = hashlib.sha512(joined.encode()).hexdigest()
+                assert linked.pop(name) == running
+        assert not linked
+
+
 def test_a_changed_container_is_named_and_the_others_still_hold(
     containers: dict[str, bytes], judge: Judge
 ) -> None:

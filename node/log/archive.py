@@ -46,12 +46,14 @@ from trust.evidence.archive_files import ArchiveWriter, archive_file_name
 from trust.evidence.asic import parse_container
 from trust.evidence.evidence_leaf import leaf_data, leaf_hash
 from trust.evidence.linkinginfo import ArchiveEnd
+from trust.evidence.zipreader import MAX_TOTAL_BYTES
 from trust.ids import ClientId
 
 _LOG = logging.getLogger(__name__)
 _IN_MEMORY = 4 << 20  # bytes of a container that is built without a file
 _PAGE_RECORDS, _PAGE_BYTES = 100, 4 << 20  # read at once
 _MOST_CONTAINERS = 10_000  # in one file
+_LARGEST = MAX_TOTAL_BYTES - (1 << 20)  # of a record: a larger container can't be judged
 _PIECE = 1 << 20
 _LOOK = timedelta(minutes=1)
 _LONGEST_PAUSE = timedelta(minutes=10)  # after failures
@@ -168,6 +170,12 @@ class Archiver:
             except StorageError as error:
                 _LOG.warning("%s; it is tried again", error)
                 pause = min(2 * pause, max(first, _LONGEST_PAUSE))
+            except Exception as error:  # noqa: BLE001 - an archiver that ended is missed days later
+                _LOG.exception("The archiver failed")
+                with contextlib.suppress(StorageError):
+                    reason = f"Internal error {type(error).__name__}"
+                    await self.book.fail(reason, self._clock())
+                pause = max(first, _LONGEST_PAUSE)
             with contextlib.suppress(StorageError):
                 self.state = await self.book.state()
             await asyncio.sleep(pause.total_seconds())
@@ -382,9 +390,12 @@ class Archiver:
         with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(self._folder)) as spool:
             built = cast(BinaryIO, spool)  # which it is in all but name
             try:
+                if leaf.size > _LARGEST:
+                    raise StorageError(f"Record {record.number} is larger than a container may be")
                 _check_record(record, leaf.hash)
                 await write_record_container(self._log, record, built, stamp)
-                await asyncio.to_thread(_check_bodies, record, built)
+                if record.attachments:
+                    await asyncio.to_thread(_check_bodies, record, built)
             except StorageError as error:
                 await self._trouble(leaf, str(error))  # which raises when the database is away
                 return False

@@ -324,11 +324,9 @@ class ArchiveBook:
     async def fail(self, reason: str, at: datetime) -> None:
         """A run broke off."""
         await self._value(
-            "UPDATE archive_state SET failing_since = coalesce(failing_since, $2), failure = $1"
-            " WHERE worker = $3",
+            "UPDATE archive_state SET failing_since = coalesce(failing_since, $2), failure = $1",
             reason,
             at,
-            self._worker,
         )
 
     # --- what is known ----------------------------------------------------------------------------

@@ -82,6 +82,9 @@ class Retention:
             except StorageError as error:
                 _LOG.warning("%s; it is tried again", error)
                 self.problem = str(error)
+            except Exception as error:  # noqa: BLE001 - it must not end unseen
+                _LOG.exception("Old records can't be removed")
+                self.problem = f"Internal error {type(error).__name__}"
             else:
                 self.problem = None
                 if removed != Removed():
