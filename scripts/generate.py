@@ -1,7 +1,8 @@
 """Write the files that are made from the code: `make docs`.
 
 Example files of the settings stand beside the code that reads them, in `config/`; their tables in
-`docs/settings.md`; the fault codes in `docs/errors.md`. A test compares them with what this makes.
+`docs/settings.md`; the fault codes in `docs/errors.md`; the page that judges files in a browser in
+`scripts/verifier/`. A test compares them with what this makes.
 """
 
 import sys
@@ -14,6 +15,7 @@ from catalog.declaration import ServicesDeclaration
 from config.describe import describe_settings, settings_table
 from node.messages.code_table import TABLE, FaultCode, Origin
 from node.settings import NodeSettings
+from scripts.verifier_page import PAGE, build_page
 from trust.registry.declaration import RegistryDeclaration
 from trust.registry.registry_app import RegistrySettings
 
@@ -101,6 +103,7 @@ def generated() -> Mapping[Path, str]:
     return found | {
         ROOT / "docs" / "settings.md": "\n".join([_INTRODUCTION, *sections]),
         ROOT / "docs" / "errors.md": "\n".join([_ERRORS, *codes]),
+        PAGE: build_page(),
     }
 
 

@@ -27,6 +27,7 @@ from scripts.verdict_text import (
     token_as_json,
     token_as_text,
 )
+from scripts.verifier_page import PAGE
 from trust.asn1 import NotAsn1
 from trust.audit.containers import judge_container
 from trust.audit.log_records import OneTrustList, TrustLists
@@ -69,9 +70,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "files",
-        nargs="+",
+        nargs="*",
         metavar="FILE",
         help="container, ZIP of containers, receipt, archive file, or with --data time-stamp",
+    )
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="write the page that judges receipts and containers in a browser, and no more",
     )
     parser.add_argument(
         "--conf",
@@ -187,6 +194,10 @@ class _Chain:
 
 def run(args: argparse.Namespace) -> int:
     """Judge every file and print each verdict as it comes."""
+    if args.page is not None:
+        return _write_page(args.page)
+    if not args.files:
+        return _refuse("name the files that are to be judged")
     try:
         anchors = tuple(map(load_anchor, args.anchor))
     except SacbeError as error:
@@ -249,6 +260,14 @@ def _load_data(path: Path) -> bytes:
     if len(data) > MAX_STAMPED_BYTES:
         raise StorageError(f"{path} is larger than {MAX_STAMPED_BYTES} bytes")
     return data
+
+
+def _write_page(target: Path) -> int:
+    try:
+        target.write_bytes(PAGE.read_bytes())
+    except OSError as error:
+        return _refuse(f"{target} can't be written: {error.strerror}")
+    return 0
 
 
 def _refuse(sentence: str) -> int:

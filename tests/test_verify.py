@@ -457,8 +457,9 @@ def test_an_unusable_trust_list_gives_2_and_a_sentence(
 
 
 def test_bad_usage_gives_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (("--conf", "y"), ("x", "--conf", "y", "--at", "yesterday")):
-        with pytest.raises(SystemExit) as ended:
-            cli.main(["verify", *arguments])
-        assert ended.value.code == 2
+    code, _, err = _verify(capsys, "--conf", "y")
+    assert (code, err) == (2, "sacbe verify: name the files that are to be judged\n")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["verify", "x", "--conf", "y", "--at", "yesterday"])
+    assert ended.value.code == 2
     assert "yesterday" in capsys.readouterr().err

@@ -1,0 +1,52 @@
+"""The page that judges receipts and containers in a browser: one file, made from its parts.
+
+Scripts and style stand in the page itself, and its policy names their digests: nothing else runs in
+it, and nothing is fetched by it or sent from it.
+"""
+
+import base64
+import hashlib
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "verifier"
+PAGE = FOLDER / "verifier.html"
+
+_MODULES = (
+    "bytes", "zip", "xml", "der", "certificates", "ocsp", "timestamp", "hashchain", "signature",
+    "container", "messages", "trustlist", "log", "receipt", "page",
+)  # fmt: skip
+
+
+def build_page() -> str:
+    """The page as it must be."""
+    script = _script()
+    style = "\n" + _part("style.css")
+    policy = "; ".join((
+        "default-src 'none'",
+        f"script-src '{_source(script)}'",
+        f"style-src '{_source(style)}'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ))  # fmt: skip
+    page = _part("template.html")
+    for name, text in (("policy", policy), ("style", style), ("script", script)):
+        page = page.replace(f"{{{name}}}", text, 1)
+    return page
+
+
+def _script() -> str:
+    """All modules in one scope of their own, in an order in which each knows those before it."""
+    body = "\n".join(_part(f"{name}.js") for name in _MODULES)
+    if "</script" in body.lower() or not body.isascii():
+        raise ValueError("a script that can't stand in the page")
+    return f'\n"use strict";\n(() => {{\n{body}}})();\n'
+
+
+def _part(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def _source(text: str) -> str:
+    """How a policy names a script or style: by its digest."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
