@@ -170,6 +170,8 @@ async def _audit(arguments: argparse.Namespace, at: datetime) -> list[AuditRepor
                 scratch,
                 arguments.identity,
                 quiet=arguments.quiet,
+                log_keys=arguments.log_key,
+                witnesses=arguments.witness,
             )
             found = await archive.run()
             reports.append(found.report)

@@ -18,6 +18,7 @@ from typing import BinaryIO, cast
 
 from node.log.archive_recipients import ENDING, decrypt
 from node.log.archive_store import ArchiveStore
+from scripts.audit_tiles import TileAudit, TreeFound
 from trust.audit.archive_links import ArchivedFile, check_links
 from trust.audit.containers import judge_container
 from trust.audit.findings import AuditReport, Finding, Findings, Tally
@@ -29,6 +30,7 @@ from trust.evidence.archives import ArchivedContainer, ArchiveReport, judge_arch
 from trust.evidence.asic import Container
 from trust.evidence.container import ContainerVerdict
 from trust.evidence.container_leaf import leaf_of_container
+from trust.evidence.notes import NoteKey
 from trust.evidence.signature import parse_signature
 from trust.evidence.xades_form import Form
 from trust.report import Check, Outcome, VerificationReport, failed, indeterminate
@@ -46,14 +48,18 @@ class FoundRecords:
         self._connection = sqlite3.connect(path)
         self._connection.execute(
             "CREATE TABLE IF NOT EXISTS found"
-            " (number INTEGER, leaf BLOB, good INTEGER, file TEXT, PRIMARY KEY (number, leaf))"
+            " (number INTEGER, leaf BLOB, good INTEGER, file TEXT, time REAL,"
+            " PRIMARY KEY (number, leaf))"
             " WITHOUT ROWID"
         )
 
-    def add(self, number: int, leaf: bytes, file: str, *, good: bool) -> bool:
-        """Note a record; whether it is new."""
+    def add(
+        self, number: int, leaf: bytes, file: str, time: datetime | None, *, good: bool
+    ) -> bool:
+        """Note a record with the time of its time-stamp; whether it is new."""
         done = self._connection.execute(
-            "INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?)", (number, leaf, good, file)
+            "INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?, ?)",
+            (number, leaf, good, file, 0 if time is None else time.timestamp()),
         )
         return done.rowcount == 1
 
@@ -96,6 +102,8 @@ class ArchiveAudit:
     scratch: Path
     identities: Sequence[Path] = ()
     quiet: bool = False
+    log_keys: Sequence[NoteKey] = ()
+    witnesses: Sequence[NoteKey] = ()
     findings: Findings = field(default_factory=Findings)
     tally: Tally = field(default_factory=Tally)
     _leaf: bytes | None = None
@@ -121,7 +129,11 @@ class ArchiveAudit:
             records.close()
         for finding in check_links(files, known=set(digests)):
             self.findings.add(finding)
-        return ArchiveFound(self._report(files, len(listed)), records.path, digests)
+        tiles = TileAudit(self.store, self.trust, records.path, self.log_keys, self.witnesses)
+        tree = await tiles.run()
+        for finding in () if tree is None else tree.findings:
+            self.findings.add(finding)
+        return ArchiveFound(self._report(files, len(listed), tree), records.path, digests)
 
     async def _file(self, name: str, records: FoundRecords) -> tuple[bytes, ArchivedFile | None]:
         """Fetch, open and judge one file; SHA-256 of it as stored, and its place in the chain."""
@@ -225,15 +237,24 @@ class ArchiveAudit:
         number = _RECORD.fullmatch(container.name)
         if leaf is not None and number is not None:
             good = report.verdict is Outcome.PASSED
-            if not records.add(int(number[1], 32), leaf, file, good=good):
+            time = container.verdict.timestamp
+            if not records.add(int(number[1], 32), leaf, file, time, good=good):
                 text = "The same record is in another archive file as well"
                 self.findings.add(Finding(place, _twice(text)))
 
-    def _report(self, files: Sequence[ArchivedFile], listed: int) -> AuditReport:
+    def _report(
+        self, files: Sequence[ArchivedFile], listed: int, tree: TreeFound | None
+    ) -> AuditReport:
         good = self.tally.outcomes[Outcome.PASSED.value]
+        reached = [Level.TIME] if good else []
+        if tree is not None:
+            self.tally.levels.clear()
+            self.tally.levels.update({level.value: n for level, n in tree.levels.items() if n})
+            reached = [level for level in Level if tree.levels.get(level)]
         facts = (
             ("archive files", f"{listed}, {len(files)} of them read"),
             ("containers", str(sum(self.tally.outcomes.values()))),
+            *(() if tree is None else tree.facts),
             *(
                 (f"the chain ends with {each.name}", each.digest)
                 for each in files
@@ -245,6 +266,8 @@ class ArchiveAudit:
             " node's, or give --config",
             "whether every record of the log is in an archive file: give --config",
         ]
+        if tree is None:
+            not_checked.append("whether the records are in the log's tree: its tiles are not here")
         if not self.revocations.asked:
             not_checked.append(
                 "whether a certificate was revoked later: give revocation lists with --revocations"
@@ -257,7 +280,7 @@ class ArchiveAudit:
             outcomes=dict(self.findings.outcomes),
             tally=self.tally,
             not_checked=tuple(not_checked),
-            level=Level.TIME if good else None,
+            level=reached[0] if reached else None,
             complete=len(files) == listed and listed > 0,
         )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from node.log.archive_store import StoreAddress, open_store
+from node.log.transparency import Transparency, TransparencySettings
 from scripts import cli
 from scripts.audit_archive import ArchiveAudit, ArchiveFound, FoundRecords
 from tests.audit_stage import AuditStage, request_record, request_text
@@ -349,3 +350,41 @@ def test_without_any_trust_list_it_is_bad_usage(
     assert cli.main(["audit", "--archive", str(tmp_path)]) == 2
     assert "give --conf or --trust-lists" in capsys.readouterr().err
     assert cli.main(["audit", "--archive", str(tmp_path / "absent")]) == 2
+
+
+# --- the tree in the store ------------------------------------------------------------------------
+
+
+@pytest.mark.database
+async def test_an_archive_with_its_tree_is_audited_without_the_database(
+    database_dsn: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    async with AuditStage.open(database_dsn, tmp_path / "trust-lists") as stage:
+        await _archived_log(stage, folder)
+        store = open_store(StoreAddress(f"file://{folder}"))
+        transparency = Transparency(
+            stage.pool, stage.key, TransparencySettings(), lambda: NOON + timedelta(hours=1),
+            None, store,
+        )  # fmt: skip
+        await transparency.store_files()
+        found = await audit(folder, stage.signatory)
+        assert named(found) == []
+        assert found.report.level is Level.TREE
+        assert found.report.tally.levels == {"signature, time and tree": 2}
+        (tile,) = (folder / "log" / "tile" / "0").rglob("*.p/*")
+        good = tile.read_bytes()
+        tile.write_bytes(good[32:64] + good[32:])
+        altered = await audit(folder, stage.signatory)
+        assert ("leaves 0 to 3", "tree_altered") in named(altered)
+        assert any(code == "record_not_in_tree" for _, code in named(altered))
+        tile.unlink()
+        removed = await audit(folder, stage.signatory)
+        assert ("tile of leaves 0 to 3", "tile_removed") in named(removed)
+        tile.write_bytes(good)
+        statement = next((folder / "log" / "statements").iterdir())
+        statement.unlink()
+        unknown = await audit(folder, stage.signatory)
+        assert ("checkpoint of 4 leaves", "unknown_key") in named(unknown)
+        assert unknown.report.level is Level.TIME

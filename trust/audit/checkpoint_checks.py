@@ -42,6 +42,7 @@ class CheckpointVerdict:
         believed: signed by a key that is known to be the log's.
         witnesses: names of the given witnesses who cosigned it.
         problems: what an auditor should know.
+        at: when the log says that it was signed.
     """
 
     size: int
@@ -49,6 +50,7 @@ class CheckpointVerdict:
     believed: bool
     witnesses: tuple[str, ...]
     problems: tuple[Check, ...]
+    at: datetime | None = None
 
 
 def judge_checkpoint(
@@ -65,9 +67,14 @@ def judge_checkpoint(
     """Judge a checkpoint that stands under a size; never raises for a bad one.
 
     Args:
-        key: that is said to have signed it.
+        key: that is said to have signed it; empty when no key is known that might have.
         cosignatures: key and line of each witness.
     """
+    if not key:
+        text = "It is signed by a key that is not known to be the log's"
+        return CheckpointVerdict(
+            size, b"", False, (), (indeterminate("checkpoint", "unknown_key", text),)
+        )
     try:
         checkpoint, at = check_checkpoint(note, NoteKey.parse(key))
     except (EvidenceRejected, MalformedMessage) as error:
@@ -97,7 +104,7 @@ def judge_checkpoint(
             continue
         if parsed in map(as_witness, witnesses):
             found.append(parsed.name)
-    return CheckpointVerdict(size, checkpoint.root, believed, tuple(found), tuple(problems))
+    return CheckpointVerdict(size, checkpoint.root, believed, tuple(found), tuple(problems), at)
 
 
 def _token_problem(token: bytes, note: bytes, at: datetime, trust: TrustLists) -> Check | None:
@@ -121,7 +128,11 @@ def _token_problem(token: bytes, note: bytes, at: datetime, trust: TrustLists) -
 def keys_stated(
     statements: Iterable[tuple[str, bytes]], trust: TrustLists
 ) -> tuple[set[str], list[Finding]]:
-    """Which keys their owners stated in containers that hold; what is wrong with the others."""
+    """Which keys their owners stated in containers that hold; what is wrong with the others.
+
+    Args:
+        statements: the key and the container; an empty key is any that the container states.
+    """
     known: set[str] = set()
     findings = []
     for key, raw in statements:
@@ -139,9 +150,9 @@ def keys_stated(
         except (MalformedMessage, EvidenceRejected) as error:
             findings.append(Finding(place, failed("checkpoint", error.code, error.text)))
             continue
-        if announced.key.text != key:
+        if key and announced.key.text != key:
             text = "Its owner stated another key"
             findings.append(Finding(place, failed("checkpoint", "unknown_key", text)))
             continue
-        known.add(key)
+        known.add(announced.key.text)
     return known, findings
