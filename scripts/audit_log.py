@@ -83,6 +83,7 @@ class _Run:
     newest: datetime | None = None
     unstamped: datetime | None = None
     removed: list[int] = field(default_factory=list)
+    first: int = 0
 
     async def report(self) -> AuditReport:
         extent = await self.reader.extent()
@@ -90,8 +91,11 @@ class _Run:
         keys = await self._keys()
         async for row in self.reader.checkpoints():
             self.checkpoints.append(self._checkpoint(row, keys))
-        walk = LogWalk([StatedRoot(c.size, c.root) for c in self.checkpoints if c.root])
-        progress = _Progress(end, quiet=self.audit.quiet)
+        self.first = await self._first_leaf(extent)
+        before = await self.reader.tree_before(self.first)
+        roots = [StatedRoot(c.size, c.root) for c in self.checkpoints if c.root]
+        walk = LogWalk(roots, self.first, before)
+        progress = _Progress(self.first, end, quiet=self.audit.quiet)
         async for result in self._results(end):
             walk.take(result.hashes, result.digests, result.stamps)
             self._take(result)
@@ -105,6 +109,12 @@ class _Run:
             await self._compare_files(self.audit.archive)
         self._tell_unstamped(extent)
         return self._build(extent, walk)
+
+    async def _first_leaf(self, extent: LogExtent) -> int:
+        """Where the rows begin: those below may go when their records are archived, no others."""
+        if extent.first_leaf <= await self.reader.archived_count():
+            return extent.first_leaf
+        return 0  # each of them is told as removed
 
     # --- keys and checkpoints ---------------------------------------------------------------------
 
@@ -136,7 +146,7 @@ class _Run:
 
     async def _results(self, end: int) -> AsyncIterator[ChunkResult]:
         """What was found of all leaves, in their order."""
-        ranges = [(first, min(first + CHUNK, end)) for first in range(0, end, CHUNK)]
+        ranges = [(first, min(first + CHUNK, end)) for first in range(self.first, end, CHUNK)]
         settings = self.audit.worker
         if not self.audit.jobs:
             async with AsyncExitStack() as stack:
@@ -258,11 +268,12 @@ class _Run:
 
     def _levels(self, in_tree: int, witnessed: int) -> dict[Level, int]:
         """How far the records that passed were judged."""
+        tree, cosigned = max(in_tree - self.first, 0), max(witnessed - self.first, 0)
         return {
             Level.SIGNATURE: self.reached.count(SIGNED),
-            Level.TIME: self.reached.count(DATED, in_tree),
-            Level.TREE: self.reached.count(DATED, witnessed, in_tree),
-            Level.WITNESSES: self.reached.count(DATED, 0, witnessed),
+            Level.TIME: self.reached.count(DATED, tree),
+            Level.TREE: self.reached.count(DATED, cosigned, tree),
+            Level.WITNESSES: self.reached.count(DATED, 0, cosigned),
         }
 
     def _facts(
@@ -270,6 +281,7 @@ class _Run:
     ) -> tuple[tuple[str, str], ...]:
         facts = {
             "leaves": f"{walk.leaf}, {min(extent.stamped, walk.leaf)} of them time-stamped",
+            "leaves archived and gone": str(self.first),
             "records judged": str(sum(self.tally.outcomes.values())),
             "records archived and gone": str(self.archived),
             "waiting for a leaf": str(extent.queued),
@@ -292,6 +304,11 @@ class _Run:
             )
         if self.archived and self.audit.archive is None:
             found.append(f"{self.archived} records that are in archive files alone: give --archive")
+        if self.first:
+            found.append(
+                f"leaves 0 to {self.first - 1}, whose rows went after they were archived: audit"
+                " the archive with its tree"
+            )
         dropped = self.tally.bodies.get("digest only", 0)
         if dropped:
             found.append(f"{dropped} bodies that were not kept: only their digests are signed here")
@@ -327,7 +344,10 @@ def _removed(findings: Findings, limit: int) -> list[int]:
 class _Progress:
     """Says on the terminal how far it is, how fast, and how long it will take."""
 
-    def __init__(self, end: int, *, quiet: bool, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, first: int, end: int, *, quiet: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._first = first
         self._end = end
         self._quiet = quiet
         self._clock = clock
@@ -340,7 +360,7 @@ class _Progress:
         if self._quiet or now - self._told < _WRITTEN_EVERY:
             return
         self._told = now
-        rate = done / max(now - self._started, 1e-6)
+        rate = (done - self._first) / max(now - self._started, 1e-6)
         left = timedelta(seconds=int((self._end - done) / max(rate, 1e-6)))
         text = f"{done} of {self._end} leaves, {rate:.0f}/s, {left} left, {findings} findings"
         print(text, end="\r" if self._line else "\n", file=sys.stderr, flush=True)

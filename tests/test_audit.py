@@ -446,3 +446,45 @@ async def test_an_encrypted_log_is_opened_with_its_keys(database_dsn: str, tmp_p
         assert [(place, code) for place, code, _ in found(altered)] == [
             (f"record {number} (leaf 1)", "record_altered")
         ]
+
+
+async def _forget(stage: AuditStage, leaves: int, archived: int) -> None:
+    """Let the first records go with their leaves, as after archiving."""
+    await stage.pool.execute(
+        "INSERT INTO archive_file (party, name, digest, bytes, size, containers, first_leaf,"
+        " last_leaf, first_time, last_time, made, stored)"
+        " VALUES ('', 'mlog-1.zip', '', '', 1, $1, 0, $1 - 1, $2, $2, $2, $2)",
+        archived,
+        NOON,
+    )
+    await stage.pool.execute(
+        "DELETE FROM message_record WHERE number IN (SELECT number FROM log_leaf WHERE leaf < $1)",
+        leaves,
+    )
+    await stage.pool.execute("DELETE FROM log_leaf WHERE leaf < $1", leaves)
+
+
+async def test_leaves_that_went_after_archiving_are_no_gap(stage: AuditStage) -> None:
+    """Their time-stamp still covers later records, and the tree goes on from what is above them."""
+    await stage.exchanges(300)
+    await stage.stamp()
+    await stage.checkpoint()
+    await stage.exchanges(220)
+    await stage.stamp()
+    await stage.checkpoint()
+    await _forget(stage, 250, 300)
+    report = await stage.audit()
+    assert found(report) == []
+    assert report.level is Level.TREE
+    assert report.tally.outcomes == {"passed": 270}
+    assert any("leaves 0 to 249" in text for text in report.not_checked)
+    await stage.pool.execute("UPDATE log_leaf SET leaf_hash = sha256('x') WHERE leaf = 400")
+    altered = await stage.audit()
+    assert {code for _, code, _ in found(altered)} == {"record_altered", "tree_altered"}
+
+
+async def test_first_leaves_that_were_not_archived_are_told_as_removed(stage: AuditStage) -> None:
+    await stage.whole(6)
+    await _forget(stage, 3, 2)
+    report = await stage.audit()
+    assert [code for _, code, _ in found(report)].count("leaf_removed") == 3

@@ -26,7 +26,9 @@ from node.log.rows import seal_of
 from trust.audit.log_records import LoggedPart, LoggedRecord
 from trust.audit.log_walk import StampedRange
 from trust.database import DATABASE_ERRORS, describe
-from trust.errors import StorageError
+from trust.errors import MalformedMessage, StorageError
+from trust.evidence.merkle import HASH_SIZE, Frontier, frontier_subtrees
+from trust.evidence.tiles import TILE_WIDTH, subtree_hash, tile_with
 
 _PIECE = 1 << 20
 _BATCH = 16 << 20  # bytes of records that are in memory at a time
@@ -353,6 +355,28 @@ class LogReader:
             " WHERE stored IS NOT NULL ORDER BY id"
         )
         return [(row["name"], row["digest"], row["bytes"], row["containers"]) for row in rows]
+
+    async def archived_count(self) -> int:
+        """How many records are in stored archive files, by what was written down of the files."""
+        return sum(count for _, _, _, count in await self.archive_files())
+
+    async def tree_before(self, leaf: int) -> Frontier | None:
+        """The tree's edge at the first full tile from a leaf on; None when it is lost."""
+        size = -(-leaf // TILE_WIDTH) * TILE_WIDTH
+        if not size:
+            return Frontier()
+        nodes = []
+        for subtree in frontier_subtrees(size):
+            tile = tile_with(subtree, size)
+            rows = await self._fetch(
+                "SELECT hashes FROM log_tile WHERE level = $1 AND tile = $2", tile.level, tile.index
+            )
+            try:
+                hashes = tile.hashes(rows[0]["hashes"][: tile.width * HASH_SIZE])
+            except (IndexError, MalformedMessage):
+                return None
+            nodes.append(subtree_hash(subtree, tile, hashes))
+        return Frontier(size, tuple(nodes))
 
     async def beyond_the_log(self, limit: int) -> list[tuple[int, datetime]]:
         """Records that never got a leaf, though it is time: somebody put them in by hand."""

@@ -18,6 +18,7 @@ from trust.evidence.timestamp_tree import BLOCK, block_top, build_tree_result
 from trust.report import Check, failed, indeterminate
 
 _TOP = 64  # bytes of a node
+_NO_LEAVES = Frontier()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +62,24 @@ class LogWalk:
 
     Args:
         roots: in order of their sizes.
+        first: the first leaf that is taken; those before it went after they were archived.
+        before: the tree's edge after `first` leaves or a few more, None when it is lost; smaller
+            checkpoints can't be compared.
     """
 
-    def __init__(self, roots: Sequence[StatedRoot]) -> None:
-        self.leaf = 0  # the next one
+    def __init__(
+        self,
+        roots: Sequence[StatedRoot],
+        first: int = 0,
+        before: Frontier | None = _NO_LEAVES,
+    ) -> None:
+        self.leaf = first  # the next one
         self.agreed = 0  # size of the largest checkpoint that agrees with the leaves
-        self.covered = 0  # leaves below this are in the range of a time-stamp
+        self.covered = first  # leaves below this are in the range of a time-stamp
         self.findings: list[Finding] = []
-        self._frontier: Frontier | None = Frontier()  # None once a leaf was lost
-        self._roots = list(roots)
+        self._frontier = before  # None once a leaf was lost
+        self._roots = [each for each in roots if before is None or each.size >= before.size]
+        self._first = first
         self._next_root = 0
         self._disagreeing: list[StatedRoot] = []
         self._stamps: deque[StampedRange] = deque()
@@ -103,7 +113,10 @@ class LogWalk:
             if key <= self._newest:
                 continue
             self._newest = key
-            if stamp.first_leaf > self.covered:
+            if stamp.first_leaf < self._first < stamp.end:  # its first records are archived
+                blocks, rest = divmod(self._first - stamp.first_leaf, BLOCK)
+                self._tops, self._block = [None] * blocks, [None] * rest
+            elif stamp.first_leaf > self.covered:
                 text = f"Leaves {self.covered} to {stamp.first_leaf - 1} have lost their time-stamp"
                 self._add(stamp.place, failed("timestamp", "stamp_missing", text))
             elif stamp.first_leaf < self.covered:
@@ -116,8 +129,8 @@ class LogWalk:
         at, end = 0, self.leaf + len(hashes)
         while self._next_root < len(self._roots) and self._roots[self._next_root].size <= end:
             stated = self._roots[self._next_root]
-            to = stated.size - self.leaf
-            self._extend(hashes[at:to])
+            to = max(stated.size - self.leaf, at)
+            self._extend(hashes[at:to], self.leaf + at)
             at = to
             self._next_root += 1
             if self._frontier is None:
@@ -126,9 +139,12 @@ class LogWalk:
                 self._agree(stated.size)
             else:
                 self._disagreeing.append(stated)
-        self._extend(hashes[at:])
+        self._extend(hashes[at:], self.leaf + at)
 
-    def _extend(self, hashes: Sequence[bytes | None]) -> None:
+    def _extend(self, hashes: Sequence[bytes | None], first: int) -> None:
+        """Take hashes in, without those that the edge had from the beginning."""
+        if self._frontier is not None and first < self._frontier.size:
+            hashes = hashes[self._frontier.size - first :]
         known = [each for each in hashes if each is not None]
         if len(known) < len(hashes):
             self._frontier = None
