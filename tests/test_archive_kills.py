@@ -1,7 +1,10 @@
 """An archiver that is killed at any step: nothing is lost, nothing is doubled, and it goes on."""
 
 import asyncio
+import contextlib
+import os
 import random
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,9 +15,12 @@ from moto.server import ThreadedMotoServer
 
 from node.log.archive_recipients import decrypt
 from node.log.archive_store import ArchiveStore, StoreAddress, open_store
+from scripts.postgres import PostgresServer
 from tests.archive_process import MOMENTS, settings_for
 from tests.archive_scene import Scene, scene, until_archived
 from tests.archive_stores import bucket_address, s3_service
+from tests.database_fixtures import quick_folder
+from tests.real_nodes import skip_without_postgres
 from trust.database import DATABASE_ERRORS
 from trust.errors import StorageError
 from trust.evidence.archives import judge_archive
@@ -181,6 +187,53 @@ async def test_every_connection_is_cut_in_the_middle(
                     pass
                 await asyncio.sleep(0.1)
         await check_once(one, open_store(address), tmp_path, None)
+
+
+async def test_postgresql_is_killed_at_every_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A durable server, and kill -9 of it while each step is made; it recovers by itself."""
+    skip_without_postgres()
+    folder = quick_folder()
+    address = StoreAddress(f"file://{tmp_path}/store")
+    try:
+        async with PostgresServer(folder) as server:
+            dsn = await server.create_database("node")
+            supervisor = asyncio.create_task(server.supervise())
+            async with scene(dsn, tmp_path) as one:
+                await one.log_records(RECORDS)
+                await one.stamp()
+                archiver = one.archiver(settings_for(address), open_store(address))
+                kills = []
+
+                def killing(owner: type, name: str) -> None:
+                    real = getattr(owner, name)
+
+                    async def killed(*args: object) -> object:
+                        step = asyncio.ensure_future(real(*args))
+                        if name not in kills and server.pid is not None:
+                            kills.append(name)
+                            await asyncio.sleep(0.002)
+                            os.kill(server.pid, signal.SIGKILL)
+                        return await step
+
+                    monkeypatch.setattr(owner, name, killed)
+
+                for step in ("plan", "settle", "succeed"):
+                    killing(type(archiver.book), step)
+                killing(ArchiveStore, "put")
+                async with asyncio.timeout(120):
+                    while True:
+                        with contextlib.suppress(StorageError, *DATABASE_ERRORS):
+                            if await archiver.archive(everything=True) == 0:
+                                break  # a whole run after the last kill
+                        await asyncio.sleep(0.2)
+                assert sorted(kills) == ["plan", "put", "settle", "succeed"]
+                await check_once(one, open_store(address), tmp_path, None)
+            supervisor.cancel()
+            await asyncio.gather(supervisor, return_exceptions=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def test_two_archivers_make_one_chain(database_dsn: str, tmp_path: Path) -> None:
