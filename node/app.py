@@ -28,6 +28,7 @@ from node.identity_keeper import IdentityKeeper
 from node.internal_tls import open_internal_identity
 from node.listener import Handler, Listener, Port
 from node.log.archive import Archiver, open_archive_store
+from node.log.archive_recipients import load_recipients
 from node.log.archived import ArchivedContainers
 from node.log.messagelog import MessageLog
 from node.log.retention import Retention
@@ -256,6 +257,8 @@ class Node:
         self.archiver = None
         if store is not None:
             folder = settings.data / "archive"
+            if settings.archive.recipients is not None:
+                load_recipients(settings.archive.recipients)  # wrong ones are told at the start
             self.archiver = Archiver(
                 pool, self.log, self.stamps, store, settings.archive, folder, clock=utc_now
             )
@@ -346,6 +349,7 @@ class Node:
             utc_now,
             lambda: self.updater.conf,
             replace(consumer, spool=told).ask,
+            settings.archive.keep if self.archive_store is not None else None,
         )
         self._keep_running(self.reconciler.run(), "reconciliation")
         self.provider = Provider(
