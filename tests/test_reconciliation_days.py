@@ -327,6 +327,61 @@ async def test_what_is_the_same_by_now_is_no_difference(sites: Sites) -> None:
     assert compared.difference is None
 
 
+# --- days that went into the archive --------------------------------------------------------------
+
+
+async def archived(sites: Sites, *, leaves_too: bool) -> None:
+    """All records of the log there are in an archive file and gone from the database."""
+    pool = sites.there.pool
+    await pool.execute(
+        "WITH moved AS (DELETE FROM evidence_queue RETURNING *)"
+        " INSERT INTO log_leaf SELECT row_number() OVER (ORDER BY number) - 1, number, time,"
+        " leaf_hash, signature_digest FROM moved"
+    )
+    await pool.execute(
+        "INSERT INTO archive_file (party, name, digest, bytes, size, containers, first_leaf,"
+        " last_leaf, first_time, last_time, made, stored) SELECT '', 'file', 'd', 'b', 1, count(*),"
+        " min(leaf), max(leaf), min(time), max(time), now(), now() FROM log_leaf"
+    )
+    if leaves_too:
+        await pool.execute("DELETE FROM log_leaf WHERE leaf < (SELECT max(leaf) FROM log_leaf)")
+        await pool.execute("DELETE FROM message_record WHERE time < (SELECT time FROM log_leaf)")
+    else:
+        await pool.execute("INSERT INTO archive_entry SELECT leaf, file.id FROM log_leaf,"
+                           " archive_file AS file")  # fmt: skip
+        await pool.execute("DELETE FROM message_record")
+
+
+@pytest.mark.parametrize("leaves_too", [False, True])
+@pytest.mark.parametrize("long_ago", [False, True])
+async def test_records_that_left_for_the_archive_are_told_as_that(
+    sites: Sites, leaves_too: bool, long_ago: bool
+) -> None:
+    keep = timedelta(days=30 if long_ago else 36_500)
+    sites.there.service.counts = Counts(sites.there.pool, sites.there.log, THERE, utc_now, keep)
+    ids = await many(sites, 3)
+    await archived(sites, leaves_too=leaves_too)
+    if long_ago:
+        with pytest.raises(NoComparison, match="2026-03-02 have left the database"):
+            await sites.compared()
+    else:  # nobody but a stranger can have removed them
+        compared = await sites.compared()
+        assert compared.difference is not None
+        assert compared.difference.exchange_id == ids[0]
+
+
+async def test_a_day_before_the_archive_s_oldest_leaf_is_compared_when_it_had_nothing(
+    sites: Sites,
+) -> None:
+    sites.there.service.counts = Counts(
+        sites.there.pool, sites.there.log, THERE, utc_now, timedelta(days=30)
+    )
+    await many(sites, 3)
+    await archived(sites, leaves_too=False)
+    compared = await sites.compared(day=DAY - timedelta(days=2))
+    assert (compared.mine.count, compared.difference) == (0, None)
+
+
 # --- several processes ----------------------------------------------------------------------------
 
 

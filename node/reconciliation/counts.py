@@ -30,6 +30,7 @@ _PATIENCE = 900.0  # seconds, of a statement over all messages of a day
 _BEAT = 5.0  # seconds
 _DEAD = timedelta(seconds=30)  # without a sign of life
 _KEPT = timedelta(hours=6)
+_DAY = timedelta(days=1)
 _ENTRIES_AT_ONCE = 5000
 _PART = struct.Struct(">BQ32s")
 
@@ -54,6 +55,24 @@ WHERE requests IS NOT NULL AND answers IS NOT NULL AND signed >= $2 AND signed <
 """
 
 
+# Whether archived records of a time are not in the database any more: the record of a leaf is gone,
+# or the first leaves of that time are.
+_GONE = """
+SELECT EXISTS (
+    SELECT FROM archive_file AS f JOIN archive_entry AS e ON e.file = f.id
+    JOIN log_leaf AS l USING (leaf)
+    WHERE f.stored IS NOT NULL AND f.last_time >= $1 AND f.first_time < $2
+    AND l.time >= $1 AND l.time < $2
+    AND NOT EXISTS (SELECT FROM message_record AS r WHERE r.time = l.time AND r.number = l.number)
+) OR EXISTS (
+    SELECT FROM archive_file AS f,
+    (SELECT leaf, time FROM log_leaf ORDER BY leaf LIMIT 1) AS earliest
+    WHERE f.stored IS NOT NULL AND f.last_time >= $1 AND f.first_time < $2
+    AND f.first_leaf < earliest.leaf AND earliest.time > $1
+)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Count:
     """What was counted, or is being counted, for one comparison."""
@@ -69,15 +88,22 @@ class Counts:
 
     Args:
         server: this node.
+        keep: how long archived records stay in the database at least; None: for ever.
     """
 
     def __init__(
-        self, pool: Pool, log: MessageLog, server: ServerId, clock: Callable[[], datetime]
+        self,
+        pool: Pool,
+        log: MessageLog,
+        server: ServerId,
+        clock: Callable[[], datetime],
+        keep: timedelta | None = None,
     ) -> None:
         self._pool = pool
         self._log = log
         self._server = server
         self._clock = clock
+        self._keep = keep
 
     async def claim(
         self, peer: ServerId, of: Comparison, *, own: bool, may_begin: bool = True
@@ -157,7 +183,21 @@ class Counts:
                 value,
             )
 
+    async def _check_there(self, window: Window) -> None:
+        """Raise StorageError when records may have left the database, for they were old enough.
+
+        What is gone before that was removed by somebody, and is told as a difference.
+        """
+        if self._keep is None or window.since + _DAY > self._clock() - self._keep:
+            return
+        if await self._pool.fetchval(_GONE, window.since, window.until, timeout=_PATIENCE):
+            raise StorageError(
+                f"Records of {window.since:%Y-%m-%d} have left the database of {self._server} for"
+                f" its archive; days are compared for {self._keep.days} days"
+            )
+
     async def _fill(self, number: int, peer: ServerId, window: Window) -> None:
+        await self._check_there(window)
         async for messages in counted(self._log, peer, window):
             await self._add(number, messages)
         since, until = int(window.since.timestamp()), int(window.until.timestamp())

@@ -63,8 +63,9 @@ class Reconciler:
 
     Args:
         server: this node.
-        ask: asks another node in the owner's name.
         conf: the trust list; None while there is none.
+        ask: asks another node in the owner's name.
+        keep: how long archived records stay in the database at least; None: for ever.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Reconciler:
         clock: Callable[[], datetime],
         conf: Callable[[], GlobalConf | None],
         ask: Ask,
+        keep: timedelta | None = None,
     ) -> None:
         self._server = server
         self._pool = pool
@@ -82,7 +84,7 @@ class Reconciler:
         self._clock = clock
         self._conf = conf
         self._ask = ask
-        self._counts = Counts(pool, log, server, clock)
+        self._counts = Counts(pool, log, server, clock, keep)
         self._wishes = Wishes(pool)
         self.service = ReconciliationService(server, self._counts, log)
 
