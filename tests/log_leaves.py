@@ -1,10 +1,12 @@
 """A log of nothing but leaves, and archive stores in memory, for tests of its tree."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.log.transparency import LogKey, Transparency, TransparencySettings
+from tests.instance import NodeUnderTest
 from trust.database import Pool
 from trust.errors import StorageError
 from trust.evidence.evidence_leaf import leaf_hash
@@ -33,6 +35,13 @@ async def add_leaves(pool: Pool, count: int, salt: str = "") -> int:
         )
         await connection.execute("UPDATE log_size SET leaves = leaves + $1", count)
     return int(first) + count
+
+
+async def first_round(member: NodeUnderTest) -> None:
+    """Wait until a node that was started has had its first round, so that no other one runs."""
+    async with asyncio.timeout(30):
+        while member.running.witnesses.rounds.open_alarms < 0:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0.02)
 
 
 class Clock:

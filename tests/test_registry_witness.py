@@ -17,7 +17,7 @@ from node.witness.witnesses import Witnesses
 from scripts.postgres import PostgresServer
 from tests.example_registry import FIRST, example_records
 from tests.instance import CONSUMER, Instance, NodeUnderTest
-from tests.log_leaves import add_leaves
+from tests.log_leaves import add_leaves, first_round
 from trust.database import Pool, PoolSettings, migrate, open_pool
 from trust.evidence.asic import build_container
 from trust.evidence.checkpoints import Checkpoint, CheckpointOffer
@@ -130,6 +130,7 @@ async def stage(
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
         await instance.start()
+        await first_round(node)
         yield found
         await found.pool.close()
         await node.stop()

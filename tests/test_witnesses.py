@@ -16,6 +16,7 @@ from node.log.transparency import Transparency
 from node.witness.witnesses import Witnesses
 from scripts.postgres import PostgresServer
 from tests.instance import CONSUMER, PROVIDER, SERVICE, Instance, NodeUnderTest, rest_service
+from tests.log_leaves import first_round
 from tests.scene import System
 from trust.errors import PeerFault, StorageError
 from trust.evidence.asic import parse_container
@@ -69,6 +70,8 @@ async def pair(tmp_path: Path, postgres_server: PostgresServer) -> AsyncIterator
             settings = replace(one.settings.transparency, interval=timedelta(days=1))
             one.settings = replace(one.settings, transparency=settings)
         await instance.start()
+        for one in (civil, muni):
+            await first_round(one)
         yield Pair(instance, muni, civil)
 
 
@@ -165,6 +168,7 @@ async def test_a_node_that_was_away_gets_the_checkpoint_later(pair: Pair) -> Non
     await round_of(pair.muni)
     await pair.civil.start()
     await pair.instance.start()
+    await first_round(pair.civil)
     assert await kept_of(pair.civil, pair.muni) == 0
     await round_of(pair.muni)
     assert await kept_of(pair.civil, pair.muni) == await leaves_of(pair.muni) > 0
@@ -177,6 +181,7 @@ async def test_a_restarted_node_keeps_its_key_and_goes_on(pair: Pair) -> None:
     await pair.muni.stop()
     await pair.muni.start()
     await pair.instance.start()
+    await first_round(pair.muni)
     assert of(pair.muni).transparency.key.public == key
     await pair.call()
     await round_of(pair.muni)
@@ -336,6 +341,7 @@ async def test_a_node_that_does_not_witness_says_nothing_and_takes_nothing(pair:
     pair.civil.settings = replace(pair.civil.settings, transparency=settings)
     await pair.civil.start()
     await pair.instance.start()
+    await first_round(pair.civil)
     await pair.call()
     await round_of(pair.muni)
     connection = await connect(pair.muni)
