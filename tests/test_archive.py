@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import hashlib
 import tracemalloc
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -467,3 +468,51 @@ async def test_a_store_that_can_t_be_opened_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match="can't be opened"):
         open_store(StoreAddress(f"file://{tmp_path}/file/archive"))
+
+
+# --- figures and settings -------------------------------------------------------------------------
+
+
+class _Gauges:
+    """Keeps what is watched."""
+
+    def __init__(self) -> None:
+        self.read: dict[str, Callable[[], float]] = {}
+
+    def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        assert meaning
+        self.read[name.removeprefix("sacbe_archive_")] = read
+
+    counter = gauge
+
+
+async def test_the_figures_follow_the_archive(database_dsn: str, tmp_path: Path) -> None:
+    async with scene(database_dsn, tmp_path) as one:
+        archiver = one.archiver()
+        gauges = _Gauges()
+        archiver.watch(gauges)
+
+        async def figures() -> dict[str, float]:
+            archiver.state = await archiver.book.state()
+            return {name: read() for name, read in gauges.read.items()}
+
+        assert {name: read() for name, read in gauges.read.items()} == {
+            "backlog_records": -1, "troubled_records": 0, "age_seconds": -1, "bytes": 0,
+        }  # fmt: skip
+        await one.log_records(3)
+        await one.stamp()
+        found = await figures()
+        assert (found["backlog_records"], found["age_seconds"]) == (3, -1)
+        await archiver.archive(everything=True)
+        found = await figures()
+        assert (found["backlog_records"], found["troubled_records"]) == (0, 0)
+        assert 0 <= found["age_seconds"] < 60
+        assert found["bytes"] == one.files()[0].stat().st_size
+
+
+@pytest.mark.parametrize("store", ["/var/archive", "http://x", "file://host/x"])
+def test_a_store_that_is_no_address_is_a_problem_of_the_settings(store: str) -> None:
+    [problem] = ArchiveSettings(store=store).problems()
+    assert problem.path == ("store",)
+    assert not ArchiveSettings(store="s3://bucket").problems()
+    assert not ArchiveSettings().problems()
