@@ -87,6 +87,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a revocation list of today (CRL): what was signed after a revocation fails",
     )
     trust.add_argument(
+        "--ask-ocsp",
+        action="store_true",
+        help="ask the authorities' OCSP responders of today about every certificate in the log",
+    )
+    trust.add_argument(
         "--log-key", action="append", type=_note_key, default=[], metavar="KEY",
         help="the key that signs the log's checkpoints; default: the one that the owner stated",
     )  # fmt: skip
@@ -198,6 +203,7 @@ async def _audit(arguments: argparse.Namespace, at: datetime) -> list[AuditRepor
                 arguments.witness,
                 arguments.quiet,
                 found,
+                arguments.ask_ocsp,
             )
             reports.append(await audit.run())
     return reports

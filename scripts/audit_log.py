@@ -15,8 +15,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from cryptography import x509
+
 from node.log.log_reader import CheckpointRow, LogExtent, LogReader, open_log_reader
 from scripts.audit_archive import ArchiveFound
+from scripts.audit_ocsp import ask_responders
 from scripts.audit_worker import (
     DATED,
     SIGNED,
@@ -50,6 +53,7 @@ class LogAudit:
         log_keys, witnesses: keys that the auditor knows from elsewhere.
         quiet: no progress.
         archive: what an audit of the archive files found.
+        ask_ocsp: ask the authorities' responders of today about every certificate.
     """
 
     worker: WorkerSettings
@@ -58,6 +62,7 @@ class LogAudit:
     witnesses: Sequence[NoteKey] = ()
     quiet: bool = False
     archive: ArchiveFound | None = None
+    ask_ocsp: bool = False
 
     async def run(self) -> AuditReport:
         """Audit all of it; raises StorageError."""
@@ -108,6 +113,10 @@ class _Run:
         if self.audit.archive is not None:
             await self._compare_files(self.audit.archive)
         self._tell_unstamped(extent)
+        if self.audit.ask_ocsp:
+            at = self.audit.worker.at
+            for finding in await ask_responders(self.signers.values(), self.trust, at):
+                self.findings.add(finding)
         return self._build(extent, walk)
 
     async def _first_leaf(self, extent: LogExtent) -> int:
@@ -296,11 +305,13 @@ class _Run:
 
     def _not_checked(self, in_tree: int, witnessed: int) -> Sequence[str]:
         found = []
-        certificates = len(self.signers)
-        if certificates and not self.audit.worker.revocations.asked:
+        certificates = [x509.load_der_x509_certificate(raw) for raw in self.signers]
+        revocations = self.audit.worker.revocations
+        unknown = sum(not revocations.covers(each) for each in certificates)
+        if unknown and not self.audit.ask_ocsp:
             found.append(
-                f"whether any of the {certificates} certificates was revoked later: give"
-                " revocation lists with --revocations"
+                f"whether {unknown} of the {len(certificates)} certificates were revoked later:"
+                " give revocation lists with --revocations, or --ask-ocsp"
             )
         if self.archived and self.audit.archive is None:
             found.append(f"{self.archived} records that are in archive files alone: give --archive")

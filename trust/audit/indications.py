@@ -136,6 +136,9 @@ _ROWS: tuple[tuple[str, str, str, Sub], ...] = (
     ("witness", "", "", Sub.SIG_CRYPTO_FAILURE),
     ("request", "", "", Sub.SIGNED_DATA_NOT_FOUND),
     # receipts
+    ("receipt", "", "", Sub.FORMAT_FAILURE),
+    ("exchange", "", "", Sub.FORMAT_FAILURE),
+    ("statement", "", "", Sub.SIG_CONSTRAINTS_FAILURE),
     ("pairing", "", "", Sub.SIG_CONSTRAINTS_FAILURE),
     ("inclusion", "", "", Sub.HASH_FAILURE),
 )
@@ -165,9 +168,11 @@ def indication_of_check(check: Check, *, dated: bool = True) -> Indication:
 
 
 def _sub_of(check: Check) -> Sub:
+    """By the first row of the check; a summary over containers has their codes and no row."""
+    summary = check.name == "containers"
     for name, code, kind, sub in _ROWS:
         if (
-            name == check.name
+            (name == check.name or (summary and code))
             and (not kind or kind == check.kind)
             and (not code or check.code == code or check.code.endswith(f".{code}"))
         ):

@@ -106,6 +106,15 @@ def read_response(
     return None
 
 
+def issuer_of(certificate: x509.Certificate, conf: GlobalConf) -> x509.Certificate | None:
+    """The authority of any instance that issued a certificate, by name."""
+    for instance in conf.instances.values():
+        issuer = instance.issuer_of(certificate)
+        if issuer is not None:
+            return issuer[1].certificate
+    return None
+
+
 def responders_of(certificate: x509.Certificate, conf: GlobalConf) -> tuple[str, ...]:
     """Where the status of a certificate can be asked for."""
     found = []
