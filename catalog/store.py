@@ -5,6 +5,7 @@ Rows that a new declaration confirms keep their numbers; see `migrations/0001_se
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import asyncpg
@@ -62,6 +63,22 @@ class ServiceStore:
         except DATABASE_ERRORS as error:
             raise _unusable(error) from error
 
+    async def given_rights(self, service: ServiceId) -> tuple[tuple[AccessRight, datetime], ...]:
+        """The rights to a service, each with when it was given; raises StorageError."""
+        try:
+            rows = await self._pool.fetch(_GIVEN_RIGHTS, *_provider(service), service.service_code)
+        except DATABASE_ERRORS as error:
+            raise _unusable(error) from error
+        return tuple(
+            (
+                AccessRight(
+                    _subject(row), service.service_code, Endpoint(row["method"], row["path"])
+                ),
+                row["granted_at"],
+            )
+            for row in rows
+        )
+
     async def replace(self, clients: Sequence[HostedClient]) -> tuple[Change, ...]:
         """Put these clients in the place of all others, and say what changed.
 
@@ -79,6 +96,10 @@ class ServiceStore:
         except DATABASE_ERRORS as error:
             raise _unusable(error) from error
         return changes
+
+
+def _provider(service: ServiceId) -> tuple[str, str, str, str]:
+    return client_columns(service.provider)
 
 
 def _unusable(error: BaseException) -> StorageError:
@@ -126,6 +147,16 @@ _KEYS = {
     "endpoints": "service_id",
     "rights": "client_id",
 }
+
+
+_GIVEN_RIGHTS = """
+SELECT subject_type, subject, method, path, granted_at FROM access_right
+JOIN service_endpoint ON service_endpoint.id = endpoint_id
+JOIN service_code ON service_code.id = code_id
+JOIN hosted_client ON hosted_client.id = client_id
+WHERE instance = $1 AND member_class = $2 AND member_code = $3 AND subsystem_code = $4 AND code = $5
+ORDER BY access_right.id
+"""
 
 
 async def _load(connection: PooledConnection) -> ServerConf:

@@ -91,6 +91,18 @@ def test_a_list_without_expiry_is_read_however_old_it_is(
     assert conf.own.valid_until is None
 
 
+def test_the_directory_of_a_list_is_found_also_when_it_came_later(
+    tmp_path: Path, first: ConfigurationSet, second: ConfigurationSet
+) -> None:
+    keeper = TrustListKeeper(tmp_path)
+    keeper.keep(first, NOON)  # read from the disk at a start
+    keeper.keep(first, NOON + HOUR, b"signed")
+    keeper.keep(second, NOON + 2 * HOUR)
+    history = TrustListHistory(FolderFiles(tmp_path))
+    found = [history.directory_at(NOON + HOUR * at) for at in (-1, 0, 1, 2)]
+    assert found == [None, b"signed", b"signed", None]
+
+
 def test_a_clock_that_was_set_back_overwrites_nothing(
     tmp_path: Path, first: ConfigurationSet, second: ConfigurationSet
 ) -> None:

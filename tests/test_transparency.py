@@ -14,9 +14,8 @@ import pytest
 import pytest_asyncio
 
 from node.log.messagelog import MIGRATIONS
+from node.log.proofs import KeptCheckpoint, NotInCheckpoint
 from node.log.transparency import (
-    KeptCheckpoint,
-    NotInCheckpoint,
     Transparency,
     TransparencySettings,
 )

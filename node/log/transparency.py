@@ -17,11 +17,12 @@ from typing import Annotated, Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.log.log_files import LogFiles, TileStore, stored_tile
+from node.log.proofs import KeptCheckpoint, ProofReader, newest_checkpoint, with_witnesses
 from node.log.tree import LEAVES_AT_ONCE, BrokenLog, Tree
 from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
 from trust.errors import EvidenceRejected, ExchangeError, MalformedMessage, StorageError
 from trust.evidence.checkpoints import Checkpoint, InclusionProof
-from trust.evidence.notes import NoteKey, NoteKeyKind, NoteSignature, SignedNote
+from trust.evidence.notes import NoteKey, NoteKeyKind, NoteSignature
 from trust.ids import ServerId
 from trust.settings import Bounds, Matching, setting
 from trust.witness.announcement import check_checkpoint, log_origin, sign_checkpoint
@@ -59,10 +60,6 @@ class Stamped(Protocol):
 Stamp = Callable[[bytes], Awaitable[Stamped]]
 
 
-class NotInCheckpoint(StorageError):
-    """The record is not in a checkpoint yet, or there is none of that number."""
-
-
 @dataclass(frozen=True, slots=True)
 class LogKey:
     """The key of a node's log, with the name of the log."""
@@ -79,21 +76,6 @@ class LogKey:
         return self.private.sign(data)
 
 
-@dataclass(frozen=True, slots=True)
-class KeptCheckpoint:
-    """A checkpoint as it stands in the database; it may have been tampered with.
-
-    Attributes:
-        note: with the log's own signatures alone.
-    """
-
-    size: int
-    at: datetime
-    note: bytes
-    key: str
-    token: bytes | None
-
-
 class Transparency:
     """Makes the checkpoints of one node's log and the proofs that refer to them.
 
@@ -103,6 +85,7 @@ class Transparency:
 
     Attributes:
         problem: why there can't be one, in words; None while all is well.
+        proofs: reads proofs of records.
     """
 
     def __init__(
@@ -122,6 +105,7 @@ class Transparency:
         self._clock = clock
         self._stamp = stamp
         self._store = store
+        self.proofs = ProofReader(pool, store)
         self._files = None
         if store is not None:
             self._files = LogFiles(store, self._working, self._note_of)
@@ -168,7 +152,7 @@ class Transparency:
         await connection.execute("UPDATE log_tree SET size = $1", end)
 
     async def _checkpoint(self, connection: PooledConnection, size: int) -> Checkpoint | None:
-        last = await self._newest(connection)
+        last = await newest_checkpoint(connection)
         at = self._clock()
         if last is not None:
             at = max(at, await self._check_continues(connection, last, size))
@@ -245,27 +229,20 @@ class Transparency:
     async def newest(self) -> KeptCheckpoint | None:
         """The newest checkpoint as it stands; raises StorageError."""
         async with self._reading() as connection:
-            return await self._newest(connection)
+            return await newest_checkpoint(connection)
 
     async def inclusion(self, number: int) -> InclusionProof:
         """That the record of this number is in the log, by the newest checkpoint.
 
         Raises NotInCheckpoint, StorageError, BrokenLog.
         """
-        async with self._reading() as connection:
-            leaf = await connection.fetchval("SELECT leaf FROM log_leaf WHERE number = $1", number)
-            last = await self._newest(connection)
-            if leaf is None or last is None or leaf >= last.size:
-                raise NotInCheckpoint(f"Record {number} is in no checkpoint of the log yet")
-            proof = await self._tree(connection).inclusion(leaf, last.size)
-            note = await self._with_witnesses(connection, last)
-        return InclusionProof(leaf, proof, note)
+        return (await self.proofs.inclusion(number)).proof
 
     async def _note_of(self, connection: PooledConnection, size: int) -> bytes:
-        last = await self._newest(connection)
+        last = await newest_checkpoint(connection)
         if last is None or last.size != size:
             raise BrokenLog(f"The checkpoint of {size} leaves is gone")
-        return await self._with_witnesses(connection, last)
+        return await with_witnesses(connection, last)
 
     async def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         """That the tree of `new` leaves continues the one of `old`.
@@ -296,22 +273,6 @@ class Transparency:
         """How many leaves are durable in the archive store, so that their rows may go."""
         async with self._reading() as connection:
             return int(await connection.fetchval("SELECT stored FROM log_tree"))
-
-    async def _with_witnesses(
-        self, connection: PooledConnection, checkpoint: KeptCheckpoint
-    ) -> bytes:
-        rows = await connection.fetch(
-            "SELECT line FROM log_cosignature WHERE size = $1 ORDER BY at, witness",
-            checkpoint.size,
-        )
-        note = SignedNote.parse(checkpoint.note)
-        return note.signed([NoteSignature.parse(row["line"]) for row in rows]).raw
-
-    async def _newest(self, connection: PooledConnection) -> KeptCheckpoint | None:
-        row = await connection.fetchrow(
-            "SELECT size, at, note, key, token FROM log_checkpoint ORDER BY size DESC LIMIT 1"
-        )
-        return None if row is None else KeptCheckpoint(**dict(row))
 
     # --- the database -----------------------------------------------------------------------------
 

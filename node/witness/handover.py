@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.exchange.own_call import OwnAnswer, OwnRequest
-from node.log.transparency import KeptCheckpoint, Transparency
+from node.log.proofs import KeptCheckpoint
+from node.log.transparency import Transparency
 from node.log.tree import BrokenLog
 from node.witness.acquaintances import Acquaintances, Due
 from trust.errors import (

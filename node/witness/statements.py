@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from node.log.transparency import KeptCheckpoint, Stamp, Transparency
+from node.log.proofs import KeptCheckpoint
+from node.log.transparency import Stamp, Transparency
 from node.witness.registry import Announcer
 from trust.database import DATABASE_ERRORS, Pool, describe
 from trust.errors import ExchangeError, StorageError
@@ -63,19 +64,8 @@ class Statements:
         return True
 
     async def newest(self, key: str) -> bytes | None:
-        """The container for a key of the log, a time-stamped one before others; None without one.
-
-        Raises StorageError.
-        """
-        try:
-            found = await self._pool.fetchval(
-                "SELECT container FROM log_statement WHERE key = $1"
-                " ORDER BY stamped DESC, id DESC LIMIT 1",
-                key,
-            )
-        except DATABASE_ERRORS as error:
-            raise _unusable(error) from error
-        return None if found is None else bytes(found)
+        """As `newest_statement`."""
+        return await newest_statement(self._pool, key)
 
     def _container(self, newest: KeptCheckpoint) -> Container:
         offer = CheckpointOffer(0, (), newest.note)
@@ -119,6 +109,22 @@ class Statements:
             )
         except DATABASE_ERRORS as error:
             raise _unusable(error) from error
+
+
+async def newest_statement(pool: Pool, key: str) -> bytes | None:
+    """The container for a key of the log, a time-stamped one before others; None without one.
+
+    Raises StorageError.
+    """
+    try:
+        found = await pool.fetchval(
+            "SELECT container FROM log_statement WHERE key = $1"
+            " ORDER BY stamped DESC, id DESC LIMIT 1",
+            key,
+        )
+    except DATABASE_ERRORS as error:
+        raise _unusable(error) from error
+    return None if found is None else bytes(found)
 
 
 def _unusable(error: BaseException) -> StorageError:

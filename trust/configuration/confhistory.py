@@ -359,6 +359,22 @@ class TrustListHistory:
         self._loaded.move_to_end(place)
         return self._loaded[place]
 
+    def directory_at(self, moment: datetime) -> bytes | None:
+        """A signed directory that announced the list of a moment; None where none was kept.
+
+        A list that was read from the disk may have got its directory a little later.
+        """
+        place = bisect_right(self.versions, moment, key=lambda version: version.since) - 1
+        counted = self.versions[place].version if place >= 0 else None
+        for known in self.versions[max(place, 0) :]:
+            version = known.version
+            if counted is None or version is None or version.identity != counted.identity:
+                return None
+            if version.directory:
+                with contextlib.suppress(MalformedMessage, StorageError):
+                    return self._content(version.directory, MAX_DIRECTORY_BYTES)
+        return None
+
     def why_none(self, moment: datetime) -> str:
         """A sentence on why `at` gave none."""
         place = bisect_right(self.versions, moment, key=lambda version: version.since) - 1
