@@ -35,6 +35,7 @@ from trust.audit.findings import AuditReport, Finding, Findings, Tally
 from trust.audit.indications import Level
 from trust.audit.log_records import TrustLists
 from trust.audit.log_walk import LogWalk, StatedRoot
+from trust.errors import StorageError
 from trust.evidence.notes import NoteKey
 from trust.report import failed, warning
 
@@ -178,6 +179,9 @@ class _Run:
                         yield await waiting.popleft()
                 while waiting:
                     yield await waiting.popleft()
+            except concurrent.futures.BrokenExecutor as error:
+                text = "A process of the audit ended before its work: --jobs 0 shows why"
+                raise StorageError(text) from error
             finally:
                 for future in waiting:
                     future.cancel()

@@ -17,6 +17,7 @@ from trust.audit.findings import AuditReport
 from trust.audit.indications import Level
 from trust.audit.revocations import Revocations
 from trust.base64text import encode_base64
+from trust.errors import StorageError
 from trust.evidence.checkpoints import Checkpoint
 from trust.report import Outcome
 from trust.witness.announcement import sign_checkpoint
@@ -420,6 +421,17 @@ async def test_a_body_that_was_not_kept_is_known_by_its_digest(stage: AuditStage
 async def test_an_empty_log_passes(stage: AuditStage) -> None:
     report = await stage.audit()
     assert (report.verdict, report.level) == (Outcome.PASSED, None)
+
+
+async def test_a_process_that_can_not_work_is_told(stage: AuditStage) -> None:
+    """As when the database takes no more connections."""
+    await stage.exchanges(1)
+    good, stage.dsn = stage.dsn, stage.dsn.replace("test_", "absent_")
+    with pytest.raises(StorageError, match="can't be opened"):
+        await stage.audit()
+    stage.dsn, stage.key_ring = good, Path("/nonexistent")
+    with pytest.raises(StorageError, match="ended before its work"):
+        await stage.audit(jobs=1)
 
 
 def test_the_stage_signs_really(tmp_path: Path) -> None:

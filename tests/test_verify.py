@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import MappingProxyType
@@ -16,11 +16,13 @@ import pytest
 
 from scripts import cli, trustlist, verify
 from tests.containers import chained, plain, stamped
-from tests.pki import NOON
+from tests.pki import NOON, Pki
 from tests.published import Publisher
 from tests.signing import MESSAGE, Signatory
 from tests.vector_files import vector_path
+from trust.configuration.confhistory import TrustListKeeper
 from trust.configuration.confpublish import build_anchor, build_shared_parameters
+from trust.configuration.confset import ConfigurationSet, Part
 from trust.configuration.confstore import verification_zip
 from trust.evidence.asic import build_container
 from trust.globalconf import GlobalConf
@@ -463,3 +465,27 @@ def test_bad_usage_gives_2(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main(["verify", "x", "--conf", "y", "--at", "yesterday"])
     assert ended.value.code == 2
     assert "yesterday" in capsys.readouterr().err
+
+
+# --- the list of each moment ----------------------------------------------------------------------
+
+
+def test_each_file_is_judged_by_the_list_of_its_time_stamp(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, signatory: Signatory
+) -> None:
+    """A later list names another time-stamping service; before the first one nothing is known."""
+    keeper = TrustListKeeper(tmp_path / "history")
+    for pki, hour in ((signatory.pki, -1), (Pki(freshness_seconds=60), 1)):
+        shared = build_shared_parameters(pki.conf().own.shared)
+        part = Part("SHARED-PARAMETERS", "TEST", "shared-params.xml", shared, 6, None)
+        keeper.keep(ConfigurationSet("TEST", (part,)), NOON + timedelta(hours=hour))
+    found = []
+    for hour in (-2, 0, 2):
+        at = NOON + timedelta(hours=hour)
+        file = tmp_path / f"{hour}.asice"
+        file.write_bytes(build_container(stamped(signatory, plain(signatory), at)))
+        code, out, _ = _verify(capsys, file, "--trust-lists", tmp_path / "history", "--json")
+        found.append((code, _objects(out)[0]["code"]))
+    assert found == [(1, "no_trust_list"), (0, None), (1, "mlog.tsp_certificate_not_found")]
+    code, _, err = _verify(capsys, tmp_path / "0.asice", "--trust-lists", tmp_path)
+    assert (code, "holds no history" in err) == (2, True)
