@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -28,6 +28,7 @@ from trust.audit.revocations import Revocations
 from trust.errors import EvidenceRejected, StorageError
 from trust.evidence.archives import ArchivedContainer, ArchiveReport, judge_archive
 from trust.evidence.asic import Container
+from trust.evidence.certificate_verdicts import VerdictCache
 from trust.evidence.container import ContainerVerdict
 from trust.evidence.container_leaf import leaf_of_container
 from trust.evidence.notes import NoteKey
@@ -106,6 +107,7 @@ class ArchiveAudit:
     witnesses: Sequence[NoteKey] = ()
     findings: Findings = field(default_factory=Findings)
     tally: Tally = field(default_factory=Tally)
+    _cache: VerdictCache = field(default_factory=lambda: VerdictCache(timedelta(days=1)))
     _leaf: bytes | None = None
     _revoked: Check | None = None
 
@@ -192,7 +194,7 @@ class ArchiveAudit:
         )
 
     def _verdict(self, container: Container) -> ContainerVerdict:
-        verdict = judge_container(container, self.trust, self.at)
+        verdict = judge_container(container, self.trust, self.at, self._cache)
         try:
             self._leaf = leaf_of_container(container)
         except EvidenceRejected:

@@ -11,6 +11,7 @@ from trust.asn1 import NotAsn1
 from trust.audit.log_records import TrustLists
 from trust.errors import EvidenceRejected
 from trust.evidence.asic import Container
+from trust.evidence.certificate_verdicts import VerdictCache
 from trust.evidence.container import ContainerVerdict, verify_container
 from trust.evidence.signature import parse_signature
 from trust.evidence.timestamps import parse_timestamp
@@ -31,15 +32,18 @@ def stated_time(container: Container) -> datetime | None:
         return None
 
 
-def judge_container(container: Container, trust: TrustLists, at: datetime) -> ContainerVerdict:
+def judge_container(
+    container: Container, trust: TrustLists, at: datetime, cache: VerdictCache | None = None
+) -> ContainerVerdict:
     """Judge a container; it is undecided when no trust list of its moment is known.
 
     Args:
         at: the moment for a container without a time-stamp.
+        cache: remembers good verdicts on certificates between containers.
     """
     moment = stated_time(container) or at
     conf = trust.at(moment)
     if conf is None:
         check = indeterminate("trust_list", NO_TRUST_LIST, trust.why_none(moment))
         return ContainerVerdict(VerificationReport((check,)), None, None, None, ())
-    return verify_container(container, conf, at)
+    return verify_container(container, conf, at, cache)

@@ -24,6 +24,7 @@ from trust.evidence.asic import (
     Attachment,
     Container,
 )
+from trust.evidence.certificate_verdicts import VerdictCache
 from trust.evidence.hashchain import PartDigest, verify_hash_chain
 from trust.evidence.hashchain_files import parse_chain, parse_result
 from trust.evidence.manifests import find_asic_manifest_oddities, find_manifest_oddities
@@ -102,13 +103,16 @@ def unreadable(error: MalformedMessage) -> ContainerVerdict:
     return ContainerVerdict(report, None, None, None, ())
 
 
-def verify_container(container: Container, conf: GlobalConf, at: datetime) -> ContainerVerdict:
+def verify_container(
+    container: Container, conf: GlobalConf, at: datetime, cache: VerdictCache | None = None
+) -> ContainerVerdict:
     """Judge a container with a trust list of its time, or one that still has its services.
 
     Args:
         at: the moment (aware, UTC) for which a container without time-stamp is judged; one with a
             time-stamp is judged for the time that it proves. An expired trust list is used
             nevertheless, and the report says so.
+        cache: remembers good verdicts on certificates between containers.
     """
     content = verify_content(_signed_message(container), Form.CONTAINER)
     holds = content.report.verdict is Outcome.PASSED
@@ -123,7 +127,7 @@ def verify_container(container: Container, conf: GlobalConf, at: datetime) -> Co
     checks += stamp.checks if sender is None or known else _undecided_time(stamp.checks, sender)
     signer = None
     if sender is not None and known and not stamp.failed:
-        report = judge_signer(content, sender, believed, stamp.time or at)
+        report = judge_signer(content, sender, believed, stamp.time or at, cache)
         checks += report.checks[len(content.coverage) :]
         signer = _established(report, sender) if holds else None
     else:
