@@ -477,12 +477,93 @@ _FOREIGN = (
             new=True),
 )  # fmt: skip
 
+_FINDINGS = (
+    _new("archive_file_removed", "own", _EVIDENCE, "An archive file that another one goes on "
+         "from is not there.",
+         "Look for the file in backups of the store; what it held is missing."),
+    _new("archive_fork", "own", _EVIDENCE, "Two archive files go on from the same one.",
+         "Find out which of them the node wrote; its list of files says so."),
+    _new("archive_invalid_file", "own", _EVIDENCE, "An archive file can't be read.",
+         "Fetch the file again; it may be cut off."),
+    _new("archive_malformed_linking_info", "own", _EVIDENCE, "The list of digests in an archive "
+         "file can't be read.",
+         "Fetch the file again; somebody or something changed it."),
+    _new("archive_missing_container", "own", _EVIDENCE, "A container that an archive file lists "
+         "is not in it.",
+         "Take it for removed; ask for the original file."),
+    _new("archive_no_linking_info", "own", _EVIDENCE, "An archive file has no list of digests.",
+         "Ask for the file as the node wrote it."),
+    _new("archive_previous_unknown", "own", _EVIDENCE, "The file before this one is not at hand.",
+         "Give it too, or the digest with which it ends."),
+    _new("archive_too_large", "own", _EVIDENCE, "An archive file is larger than is read.",
+         "Look at who made it; nodes write smaller ones."),
+    _new("archive_unlisted_entry", "own", _EVIDENCE, "An archive file holds a container that it "
+         "does not list.",
+         "Take the container for put in later."),
+    _new("archive_wrong_digest", "own", _EVIDENCE, "A container in an archive file is not the "
+         "one that was listed.",
+         "Take it for altered; ask for the original file."),
+    _new("archive_wrong_order", "own", _EVIDENCE, "The list of an archive file is in another "
+         "order than its containers.",
+         "Ask for the file as the node wrote it."),
+    _new("archive_wrong_previous", "own", _EVIDENCE, "An archive file goes on from another one "
+         "than is given.",
+         "Give the files in their order; if they are, one is missing or altered."),
+    _new("body_altered", "own", _EVIDENCE, "A body in the log is not the one that was signed.",
+         "Take it for altered; the other party of the exchange holds the original."),
+    _new("body_unreadable", "own", _EVIDENCE, "A body of the log can't be read.",
+         "Look at the folder for large bodies and at the key ring."),
+    _new("checkpoint_moved", "own", _EVIDENCE, "A checkpoint says another size than the place "
+         "where it stands.",
+         "Take it for altered; the witnesses hold what was signed."),
+    _new("checkpoint_rewritten", "own", _EVIDENCE, "A checkpoint is not the root of the log as "
+         "it is.",
+         "Ask the witnesses for the checkpoint that they cosigned."),
+    _new("columns_altered", "own", _EVIDENCE, "A record is filed under something else than its "
+         "message says.",
+         "Take the row for altered; its message is what counts."),
+    _new("invalid_consistency_proof", "own", _EVIDENCE, "A proof that a log only grew does not "
+         "hold.",
+         "Ask for the proof again; if it stays so, the log was rewritten."),
+    _new("invalid_inclusion_proof", "own", _EVIDENCE, "A proof that a record is in a log does "
+         "not hold.",
+         "Ask for the proof again; if it stays so, the record is not in that log."),
+    _new("invalid_receipt", "own", _EVIDENCE, "A receipt can't be read, or its parts are not "
+         "those that it lists.",
+         "Ask for the receipt again; it may be cut off."),
+    _new("log_shrunk", "own", _EVIDENCE, "The log is shorter than a checkpoint of it.",
+         "Take the last records for removed; the peers hold theirs."),
+    _new("missing_log_key", "own", _EVIDENCE, "A receipt does not say with which key its log is "
+         "signed.",
+         "Ask for a receipt made after the node announced its key."),
+    _new("no_timestamp", "own", _EVIDENCE, "A record has no time-stamp.",
+         "Wait for the next one, or ask the node why there is none."),
+    _new("no_trust_list", "own", _EVIDENCE, "No trust list of that moment is at hand.",
+         "Give the node's history of trust lists, or one of that time."),
+    _new("stamp_missing", "own", _EVIDENCE, "A time-stamp that the log speaks of is not there.",
+         "Look for it in the archive; without it only the signers say when."),
+    _new("stamp_overlaps", "own", _EVIDENCE, "Two time-stamps cover the same records.",
+         "Take one of them for put in later."),
+    _new("stamped_other", "own", _EVIDENCE, "What was time-stamped is not what the log holds.",
+         "Take the records below it for altered."),
+    _new("tree_altered", "own", _EVIDENCE, "The log is not the one that was signed.",
+         "Look at the places that are named; the peers hold their side."),
+    _new("tree_unknown", "own", _EVIDENCE, "A part of the tree is not at hand.",
+         "Give the archive store, where older parts of the tree lie."),
+    _new("unknown_key", "own", _EVIDENCE, "A checkpoint is signed with a key that nobody vouches "
+         "for.",
+         "Ask the owner of the node for the statement about its key."),
+    _new("wrong_time", "own", _EVIDENCE, "A record's times contradict each other.",
+         "Compare them with the other party's record."),
+)  # fmt: skip
+
 TABLE: tuple[tuple[str, tuple[FaultCode, ...]], ...] = (
     ("Network and software", _NETWORK),
     ("What was sent", _REQUEST),
     ("Routing, rights and availability", _ROUTING),
     ("Identity, signatures and the log", _TRUST),
     ("Containers and time-stamps", _CONTAINERS),
+    ("What an audit finds", _FINDINGS),
     ("The trust list", _TRUST_LIST),
     ("Keys and certificates", _KEY_CODES),
     ("Codes that only other servers raise", _FOREIGN),
