@@ -22,7 +22,8 @@ test: setup lint ## Lint, types, import contracts and all tests
 .PHONY: soak
 soak: setup ## Ten minutes of 20 000 exchanges, 1 GiB bodies and many kill -9
 	SACBE_SOAK=1 $(BIN)/pytest -q --log-cli-level=INFO \
-		tests/test_endurance.py tests/test_crash.py tests/test_orphans.py
+		tests/test_endurance.py tests/test_crash.py tests/test_orphans.py \
+		tests/test_evidence_failures.py
 
 .PHONY: fuzz
 fuzz: setup fuzz-containers ## 100 000 damaged and invented inputs to each reader; prints the seed
