@@ -93,7 +93,7 @@ async def run(count: int, folder: Path) -> int:
         began = time.monotonic()
         found = await asyncio.to_thread(subprocess.run, command, check=False)
         seconds = time.monotonic() - began
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN)
+        largest = resource.getrusage(resource.RUSAGE_CHILDREN)  # the server still runs
     sys.stdout.write(
         f"{' '.join(command[1:])}\n{count} records in {seconds:.0f} s: {count / seconds:.0f}/s on"
         f" {os.cpu_count()} cores; largest process {largest.ru_maxrss / 1024:.0f} MiB;"
