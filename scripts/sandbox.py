@@ -16,6 +16,7 @@ from typing import Any
 
 from scripts.ecosystem.institutions import (
     BENEFITS,
+    CIVIL,
     CONTRIBUTIONS_NAMESPACE,
     INSTANCE,
     INSTITUTIONS,
@@ -137,6 +138,7 @@ def _guide(site: Site) -> str:
     where = "\n".join(f"  {line}" for line in table(_places(site)))
     message_id = f"try-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     call, download, verify = commands(site, message_id)
+    log, audit, reconcile = proof_commands(site)
     return f"""
 {where}
 
@@ -151,6 +153,13 @@ Its proof: the answer as the Civil Registry signed it, from the municipality's o
 The judgement of it, offline.
 
   {verify}
+
+What the municipality's node has in its log, and whether it is time-stamped; all of it, judged; and
+whether the Civil Registry's node holds the same of today (of all that is older than seconds).
+
+  {log}
+  {audit}
+  {reconcile}
 {_soap_guide(site, message_id)}
 Ctrl-C stops everything.
 """
@@ -220,6 +229,14 @@ def commands(site: Site, message_id: str) -> tuple[str, str, str]:
     download = ["curl", "-sS", "-f", "-o", str(container), url]
     verify = [*_sacbe(), "verify", str(container), "--conf", str(site.configuration(MUNI))]
     return shlex.join(call), shlex.join(download), shlex.join(verify)
+
+
+def proof_commands(site: Site) -> tuple[str, str, str]:
+    """Lines for a shell about the whole log of the Municipality's node."""
+    config = ["--config", str(site.of(MUNI) / "node.toml")]
+    peer = ["--peer", CIVIL.server.colons, "--day", f"{datetime.now(UTC):%Y-%m-%d}"]
+    log, audit = [*_sacbe(), "log", "search", *config], [*_sacbe(), "audit", *config]
+    return shlex.join(log), shlex.join(audit), shlex.join([*_sacbe(), "reconcile", *config, *peer])
 
 
 def _sacbe() -> list[str]:

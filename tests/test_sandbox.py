@@ -90,10 +90,13 @@ def test_the_printed_commands_work_and_a_second_start_continues(place: Path) -> 
         pytest.skip("curl is not installed")
     folder = place / "kept"
     with started(folder) as first:
-        call, download, verify, *soap = printed_commands(first)
+        call, download, verify, log, audit, reconcile, *soap = printed_commands(first)
         assert json.loads(pasted(call))["national_id"] in call
         pasted(download)
         assert pasted(verify).startswith("PASSED ")
+        assert "people" in pasted(log)
+        assert pasted(audit).startswith("PASSED ")
+        assert "Equal." in pasted(reconcile)
         assert len(soap) == int(SPYNE)
         assert all(":contributionStatusResponse" in pasted(one) for one in soap)
         second = subprocess.run(
@@ -151,7 +154,8 @@ def printed_commands(process: "subprocess.Popen[str]") -> list[str]:
             break
     else:
         pytest.fail("The sandbox ended before it was ready")
-    return [line for line in lines if line.startswith("curl ") or " verify " in line]
+    ours = (" verify ", " log search ", " audit ", " reconcile ")
+    return [line for line in lines if line.startswith("curl ") or any(w in line for w in ours)]
 
 
 def pasted(command: str) -> str:

@@ -29,6 +29,7 @@ from scripts.ecosystem.running import Ecosystem
 from scripts.ecosystem.system import fault_key
 from scripts.people import Person, people
 from scripts.trustlist import load_trust_list
+from trust.database import DATABASE_ERRORS, describe
 from trust.errors import SacbeError
 from trust.evidence.asic import parse_container
 from trust.evidence.container import verify_container
@@ -96,6 +97,8 @@ class Story:
             step = Step(name, True, await act())
         except (SacbeError, aiohttp.ClientError, TimeoutError) as error:
             step = Step(name, False, str(error) or type(error).__name__)
+        except DATABASE_ERRORS as error:
+            step = Step(name, False, f"a node's database can't be used: {describe(error)}")
         except (LookupError, TypeError, ValueError) as error:
             step = Step(name, False, f"the answer is of another form: {error!r}")
         self.outcome.steps.append(step)
