@@ -16,10 +16,10 @@ from cryptography import x509
 from node.log.archive_store import ArchiveStore, StoreAddress, open_store
 from node.settings import NodeSettings
 from scripts.arguments import moment, whole_number
-from scripts.audit_archive import ArchiveAudit
-from scripts.audit_log import LogAudit
-from scripts.audit_trust import HISTORY, TrustSource, fetch_history
-from scripts.audit_worker import WorkerSettings
+from scripts.auditing.archive import ArchiveAudit
+from scripts.auditing.log import LogAudit
+from scripts.auditing.trust_source import HISTORY, TrustSource, fetch_history
+from scripts.auditing.worker import WorkerSettings
 from scripts.databases import database_address
 from scripts.node import load_node_settings
 from trust.audit.findings import AuditReport

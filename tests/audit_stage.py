@@ -19,9 +19,9 @@ from node.log.messagelog import MIGRATIONS, MessageLog
 from node.log.records import MessageRecord, Side
 from node.log.sequencer import Sequencer
 from node.log.transparency import LogKey, Transparency, TransparencySettings
-from scripts.audit_log import LogAudit
-from scripts.audit_trust import TrustSource
-from scripts.audit_worker import WorkerSettings
+from scripts.auditing.log import LogAudit
+from scripts.auditing.trust_source import TrustSource
+from scripts.auditing.worker import WorkerSettings
 from tests.message_records import bodies_of, quick
 from tests.pki import NOON
 from tests.signing import SENDER, Signatory

@@ -15,7 +15,7 @@ import pytest
 from node.log.archive_store import StoreAddress, open_store
 from node.log.transparency import Transparency, TransparencySettings
 from scripts import cli
-from scripts.audit_archive import ArchiveAudit, ArchiveFound, FoundRecords
+from scripts.auditing.archive import ArchiveAudit, ArchiveFound, FoundRecords
 from tests.audit_stage import AuditStage, request_record, request_text
 from tests.containers import stamped
 from tests.pki import NOON

@@ -11,8 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from scripts.audit_ocsp import ask_responders
-from scripts.audit_worker import Signer
+from scripts.auditing.ocsp import ask_responders
+from scripts.auditing.worker import Signer
 from tests.pki import NOON, Identity
 from tests.signing import Signatory
 from trust.audit.log_records import OneTrustList

@@ -84,7 +84,7 @@ def test_every_check_has_its_row() -> None:
     """So that nothing is told as CUSTOM that has a word."""
     root = Path(indications.__file__).parents[2]
     files = [*root.glob("trust/evidence/*.py"), *root.glob("trust/audit/*.py")]
-    files += [*root.glob("scripts/audit*.py"), *root.glob("trust/receipts/*.py")]
+    files += [*root.glob("scripts/auditing/*.py"), *root.glob("trust/receipts/*.py")]
     names = {name for path in files for name in _NAME.findall(path.read_text())}
     assert {"leaf", "signer", "timestamp"} <= names
     for name in sorted(names - {"containers"}):

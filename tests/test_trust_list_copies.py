@@ -9,7 +9,7 @@ import pytest
 
 from node.log.archive_store import StoreAddress, open_store
 from node.log.trust_list_copies import TrustListCopies
-from scripts.audit_trust import TrustSource, fetch_history
+from scripts.auditing.trust_source import TrustSource, fetch_history
 from tests.log_leaves import MemoryStore
 from tests.pki import NOON, Pki
 from trust.configuration.confhistory import TrustListKeeper

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from node.log.log_reader import LeafRow, LogReader, Records, StampRow, open_log_reader
-from scripts.audit_archive import FoundRecords
-from scripts.audit_trust import TrustSource
+from scripts.auditing.archive import FoundRecords
+from scripts.auditing.trust_source import TrustSource
 from trust.asn1 import NotAsn1
 from trust.audit.findings import Finding, Findings, Tally
 from trust.audit.indications import Level

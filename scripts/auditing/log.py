@@ -18,9 +18,9 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from node.log.log_reader import CheckpointRow, LogExtent, LogReader, open_log_reader
-from scripts.audit_archive import ArchiveFound
-from scripts.audit_ocsp import ask_responders
-from scripts.audit_worker import (
+from scripts.auditing.archive import ArchiveFound
+from scripts.auditing.ocsp import ask_responders
+from scripts.auditing.worker import (
     DATED,
     SIGNED,
     ChunkResult,

@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 
 from node.log.archive_recipients import ENDING, decrypt
 from node.log.archive_store import ArchiveStore
-from scripts.audit_tiles import TileAudit, TreeFound
+from scripts.auditing.tiles import TileAudit, TreeFound
 from trust.audit.archive_links import ArchivedFile, check_links
 from trust.audit.containers import judge_container
 from trust.audit.findings import AuditReport, Finding, Findings, Tally

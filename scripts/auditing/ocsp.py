@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import aiohttp
 from cryptography import x509
 
-from scripts.audit_worker import Signer
+from scripts.auditing.worker import Signer
 from trust.audit.findings import Finding
 from trust.audit.log_records import TrustLists
 from trust.audit.revocations import Revocations, issuer_of, read_response, responders_of
