@@ -15,6 +15,7 @@ from catalog.description_store import DescriptionStore
 from catalog.services import ServerConf
 from catalog.store import ServiceStore
 from catalog.watcher import ServerConfWatcher
+from node.download_requests import Gate
 from node.downloads import Downloads
 from node.exchange.callers import Callers
 from node.exchange.consumer import Consumer
@@ -31,6 +32,7 @@ from node.log.archive import Archiver, open_archive_store
 from node.log.archive_recipients import load_recipients
 from node.log.archived import ArchivedContainers
 from node.log.messagelog import MessageLog
+from node.log.receipts import ReceiptMaker
 from node.log.retention import Retention
 from node.log.sequencer import Sequencer
 from node.log.stamps import Stamps
@@ -56,6 +58,7 @@ from node.network.tsa_client import TsaClient, TsaTiming
 from node.operate.admin import AdminPages
 from node.operate.health import Health, Probe
 from node.operate.metrics import Expiry, NodeMetrics
+from node.receipts_page import ReceiptPage
 from node.reconciliation.reconciler import Reconciler
 from node.reconciliation.wire import LARGEST_ANSWER
 from node.settings import NodeSettings
@@ -377,18 +380,13 @@ class Node:
         archived = None
         if self.archive_store is not None:
             archived = ArchivedContainers(pool, self.archive_store, spool.folder, spool.largest)
+        gate = Gate(self._services_now, utc_now, der(self.internal.chain[0]))
         downloads = Downloads(
-            self.log,
-            self.stamps,
-            lambda: self.updater.conf,
-            self._services_now,
-            utc_now,
-            der(self.internal.chain[0]),
-            spool,
-            archived,
+            self.log, self.stamps, lambda: self.updater.conf, gate, spool, archived
         )
         pages: dict[str, Page] = {
             "/asic": downloads.asic,
+            "/receipt": self._receipt_page(gate, pool, archived),
             "/verificationconf": downloads.verification_conf,
             "/listClients": ClientListPage(snapshots, dialect),
         }
@@ -396,6 +394,24 @@ class Node:
             pages["/wsdl"] = WsdlPage(consumer, settings.systems.wsdl_client, settings.systems.idle)
         self.systems_port = SystemsPort(consumer, pages)
         self._evidence = evidence
+
+    def _receipt_page(
+        self, gate: Gate, pool: Pool, archived: ArchivedContainers | None
+    ) -> ReceiptPage:
+        maker = ReceiptMaker(
+            self.settings.server,
+            self.log,
+            self.stamps,
+            archived,
+            self.witnesses.transparency.proofs,
+            self.witnesses.statements.newest,
+            ServiceStore(pool),
+            self.settings.data / "trust-lists",
+            lambda: self.updater.conf,
+            utc_now,
+            self.spool.folder,
+        )
+        return ReceiptPage(maker, self.stamps, gate, self.witnesses.checkpoint_now)
 
     async def _listen(self) -> None:
         systems, peers, admin = self.settings.systems, self.settings.peers, self.settings.admin

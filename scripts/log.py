@@ -1,4 +1,7 @@
-"""Look into a node's message log: what is there, why it is not time-stamped, and take it out."""
+"""Look into a node's message log: what is there, why it is not time-stamped, and take it out.
+
+Receipts of single exchanges: `log_receipt`.
+"""
 
 import argparse
 import json
@@ -22,6 +25,7 @@ from node.log.stamps import StampReader
 from node.settings import NodeSettings
 from scripts.arguments import add_action, add_config, moment, whole_number
 from scripts.databases import database_address
+from scripts.log_receipt import add_receipt, write_receipt_file
 from scripts.node import load_node_settings
 from scripts.service import log_to_stderr, run_service
 from trust.database import Pool
@@ -59,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for action in (search, export):
         _add_filters(action)
+    add_receipt(actions, _id(ClientId.from_colons))
 
 
 def _add_filters(action: argparse.ArgumentParser) -> None:
@@ -99,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments say."""
     log_to_stderr()
     settings = load_node_settings(arguments.config)
-    work = _search if arguments.action == "search" else _export
+    work = {"search": _search, "export": _export, "receipt": _receipt}[arguments.action]
     return run_service(work(settings, arguments), stopped=130)
 
 
@@ -148,6 +153,11 @@ async def _messages(
         if after is None:
             return
         left = None if left is None else left - len(page.messages)
+
+
+async def _receipt(settings: NodeSettings, arguments: argparse.Namespace) -> int:
+    async with _opened(settings) as (log, pool):
+        return await write_receipt_file(settings, arguments, log, pool)
 
 
 # --- search ---------------------------------------------------------------------------------------

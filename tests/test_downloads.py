@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from node import downloads
+from node import download_requests, downloads
 from node.log import containers
 from node.network.tsa_client import TimestampingFailed, TsaClient
 from scripts.postgres import PostgresServer
@@ -123,7 +123,7 @@ async def test_a_time_stamp_that_can_not_be_had_is_told(
     ):
         with monkeypatch.context() as patch:
             patch.setattr(TsaClient, "stamp", stamp)
-            patch.setattr(downloads, "_PATIENCE", 0.2 if stamp is never else 20)
+            patch.setattr(download_requests, "_PATIENCE", 0.2 if stamp is never else 20)
             answer = await pair.asked(pair.muni, "unlucky", "force")
         text = await answer.text()
         assert (answer.status, text) == (503, "Could not create missing timestamp!")

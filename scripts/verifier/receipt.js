@@ -232,7 +232,8 @@ function statementChecks(receipt, facts) {
 }
 
 function accessText(access) {
-  const rights = access && Array.isArray(access.rights) ? access.rights : [];
+  const rights = access && Array.isArray(access.rights) ? access.rights : [null];
+  if (!rights.length) return "the right by which it was allowed does not stand any more";
   const told = rights.map((right) => {
     const values = ["subject", "endpoint", "granted_at"].map((name) => right && right[name]);
     if (!values.every((value) => typeof value === "string")) return null;

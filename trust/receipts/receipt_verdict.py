@@ -250,7 +250,9 @@ def facts_as_json(facts: ExchangeFacts) -> dict[str, object]:
 
 def _access(access: object) -> str:
     """An access decision in words; a form that is not known is only said to be there."""
-    if isinstance(access, dict) and isinstance(rights := access.get("rights"), list) and rights:
+    if isinstance(access, dict) and isinstance(rights := access.get("rights"), list):
+        if not rights:
+            return "the right by which it was allowed does not stand any more"
         told = [_right(right) for right in rights]
         if all(told):
             return f"allowed by the right of {'; '.join(told)}"
