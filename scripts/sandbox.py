@@ -32,7 +32,7 @@ from scripts.ecosystem.report import Outcome, table
 from scripts.ecosystem.running import Ecosystem, Site
 from scripts.ecosystem.soap import CONTENT_TYPE, request, wrapped
 from scripts.ecosystem.story import Story
-from scripts.ecosystem.system import container_path
+from scripts.ecosystem.system import container_path, receipt_path
 from scripts.people import people
 from scripts.service import run_service
 
@@ -138,6 +138,7 @@ def _guide(site: Site) -> str:
     where = "\n".join(f"  {line}" for line in table(_places(site)))
     message_id = f"try-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     call, download, verify = commands(site, message_id)
+    receipt, judge = receipt_commands(site, message_id)
     log, audit, reconcile = proof_commands(site)
     return f"""
 {where}
@@ -153,6 +154,11 @@ Its proof: the answer as the Civil Registry signed it, from the municipality's o
 The judgement of it, offline.
 
   {verify}
+
+A receipt: both messages and all that is needed to judge them, in one file.
+
+  {receipt}
+  {judge}
 
 What the municipality's node has in its log, and whether it is time-stamped; all of it, judged; and
 whether the Civil Registry's node holds the same of today (of all that is older than seconds).
@@ -229,6 +235,15 @@ def commands(site: Site, message_id: str) -> tuple[str, str, str]:
     download = ["curl", "-sS", "-f", "-o", str(container), url]
     verify = [*_sacbe(), "verify", str(container), "--conf", str(site.configuration(MUNI))]
     return shlex.join(call), shlex.join(download), shlex.join(verify)
+
+
+def receipt_commands(site: Site, message_id: str) -> tuple[str, str]:
+    """The download of a receipt and its verification: lines for a shell."""
+    file = site.folder / f"{message_id}.receipt"
+    url = site.url(f"{MUNI.key}-http") + receipt_path(message_id, BENEFITS)
+    download = ["curl", "-sS", "-f", "-o", str(file), url]
+    verify = [*_sacbe(), "verify", str(file), "--anchor", str(site.anchor)]
+    return shlex.join(download), shlex.join(verify)
 
 
 def proof_commands(site: Site) -> tuple[str, str, str]:

@@ -90,10 +90,14 @@ def test_the_printed_commands_work_and_a_second_start_continues(place: Path) -> 
         pytest.skip("curl is not installed")
     folder = place / "kept"
     with started(folder) as first:
-        call, download, verify, log, audit, reconcile, *soap = printed_commands(first)
+        call, download, verify, receipt, judge, log, audit, reconcile, *soap = printed_commands(
+            first
+        )
         assert json.loads(pasted(call))["national_id"] in call
         pasted(download)
         assert pasted(verify).startswith("PASSED ")
+        pasted(receipt)
+        assert pasted(judge).startswith("PASSED ")
         assert "people" in pasted(log)
         assert pasted(audit).startswith("PASSED ")
         assert "Equal." in pasted(reconcile)

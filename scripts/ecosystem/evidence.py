@@ -91,6 +91,18 @@ class EvidenceStory:
             waited += await self._until(one, _ALL_STAMPED)
         return f"on demand at {verdict.timestamp:%H:%M:%S}; {waited} records at their interval"
 
+    async def receipt(self) -> str:
+        """A receipt is judged with no other file but the anchor, and no network."""
+        trace = self._answered(CIVIL)
+        site = self.clerk.site
+        raw = await self.clerk.system(MUNI).receipt(trace.message_id, trace.client)
+        file = site.folder / f"{trace.message_id}.receipt"
+        await asyncio.to_thread(file.write_bytes, raw)
+        ran = await sacbe("verify", str(file), "--anchor", str(site.anchor), "--json")
+        await asyncio.to_thread(file.unlink)
+        _expect(0, ran, "of a receipt")
+        return f"{len(raw)} bytes, passed with the anchor alone"
+
     async def archived(self) -> str:
         """All of the Civil Registry's records come into archive files, which hold alone."""
         count = await self._until(CIVIL, _ALL_ARCHIVED)

@@ -78,6 +78,7 @@ class Story:
             await self._step("every container verifies", self._verify)
             evidence = EvidenceStory(clerk)
             await self._step("a container with its time-stamp", evidence.stamped)
+            await self._step("a receipt, judged offline", evidence.receipt)
             await self._step("an archive that holds alone", evidence.archived)
             if TAX in self.ecosystem.site.institutions:
                 await self._step("a record removed", evidence.removed)

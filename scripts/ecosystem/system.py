@@ -116,9 +116,27 @@ class InformationSystem:
                 raise NetworkFailure(f"{direction} container of {message_id}: {r.status} {text}")
             return answer
 
+    async def receipt(self, message_id: str, client: ClientId) -> bytes:
+        """The receipt of an exchange; raises NetworkFailure when there is none."""
+        async with self.session.get(self.node + receipt_path(message_id, client)) as r:
+            answer = await r.read()
+            if r.status != 200:
+                text = answer.decode(errors="replace")
+                raise NetworkFailure(f"receipt of {message_id}: {r.status} {text}")
+            return answer
+
 
 def container_path(message_id: str, client: ClientId, direction: str) -> str:
     """Path and query of `GET /asic` for exactly one container, time-stamped first if need be."""
+    return f"/asic?{_query(message_id, client)}&unique&force&{direction}Only"
+
+
+def receipt_path(message_id: str, client: ClientId) -> str:
+    """Path and query of `GET /receipt`, with time-stamps and a proof that the log has it."""
+    return f"/receipt?{_query(message_id, client)}&force"
+
+
+def _query(message_id: str, client: ClientId) -> str:
     query = {
         "queryId": message_id,
         "xRoadInstance": client.instance,
@@ -127,4 +145,4 @@ def container_path(message_id: str, client: ClientId, direction: str) -> str:
     }
     if client.subsystem_code is not None:
         query["subsystemCode"] = client.subsystem_code
-    return f"/asic?{urlencode(query)}&unique&force&{direction}Only"
+    return urlencode(query)
