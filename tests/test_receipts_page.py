@@ -15,23 +15,14 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 import pytest_asyncio
-from aiohttp import web
 
-from catalog.services import AccessRight, ConnectionType, HostedClient
+from node.log.archive_settings import ArchiveSettings
 from scripts.postgres import PostgresServer
 from tests.drafts import Part
-from tests.instance import (
-    CONSUMER,
-    NAME,
-    PROVIDER,
-    SERVICE,
-    Instance,
-    NodeUnderTest,
-    rest_service,
-    utc_now,
-)
-from tests.soap_messages import Envelope, answer_to
-from tests.soap_stage import TEXT, packed, wsdl_service
+from tests.instance import CONSUMER, NAME, PROVIDER, SERVICE, NodeUnderTest, utc_now
+from tests.node_pair import PACKAGE, REQUEST, Pair, attachments, node_pair
+from tests.soap_stage import TEXT, packed
+from tests.test_archived import leave
 from trust.configuration.confparts import parse_anchor
 from trust.receipts.receipt_verdict import ReceiptVerdict, verify_receipt
 from trust.receipts.receipts import parse_receipt
@@ -43,17 +34,28 @@ PURPOSE = {"X-Road-UserId": "EE38001010001", "X-Road-Issue": "benefit/17"}
 
 
 @dataclass
-class Pair:
-    instance: Instance
-    civil: NodeUnderTest
-    muni: NodeUnderTest
-    session: aiohttp.ClientSession
+class Asking:
+    """Two nodes, and who asks them for receipts."""
+
+    nodes: Pair
+
+    @property
+    def muni(self) -> NodeUnderTest:
+        return self.nodes.muni
+
+    @property
+    def civil(self) -> NodeUnderTest:
+        return self.nodes.civil
+
+    @property
+    def anchor(self) -> Path:
+        return self.muni.settings.configuration.anchor
 
     async def call(self, message_id: str, body: bytes | None = None) -> None:
         headers = {"X-Road-Client": CONSUMER.path, "X-Road-Id": message_id, **PURPOSE}
         url = f"{self.muni.url}/r1/{SERVICE.path}/echo?of=1"
         method = "GET" if body is None else "POST"
-        answer = await self.session.request(method, url, headers=headers, data=body)
+        answer = await self.nodes.session.request(method, url, headers=headers, data=body)
         assert answer.status == 200, await answer.text()
 
     async def receipt(
@@ -63,12 +65,12 @@ class Pair:
         names = ("xRoadInstance", "memberClass", "memberCode", "subsystemCode")
         wanted = dict(zip(names, client.parts, strict=True)) | {"queryId": message_id} | changes
         query = "&".join([urlencode({k: v for k, v in wanted.items() if v}), *flags])
-        answer = await self.session.get(f"{node.url}/receipt?{query}")
+        answer = await self.nodes.session.get(f"{node.url}/receipt?{query}")
         return answer, await answer.read()
 
     def judge(self, raw: bytes) -> ReceiptVerdict:
         """By the receipt alone and the anchor, years later."""
-        anchor = parse_anchor(self.instance.anchor.read_bytes())
+        anchor = parse_anchor(self.anchor.read_bytes())
         receipt = parse_receipt(io.BytesIO(raw))
         return verify_receipt(receipt, utc_now() + timedelta(days=4000), anchors=[anchor])
 
@@ -76,39 +78,16 @@ class Pair:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pair(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
-) -> AsyncIterator[Pair]:
-    async def echo(request: web.BaseRequest) -> web.StreamResponse:
-        if "xml" in request.content_type or request.content_type == "multipart/related":
-            raw = answer_to(Envelope(message_id="soap").raw)
-            return web.Response(body=raw, headers={"Content-Type": TEXT})
-        return web.Response(body=await request.read() or b"{}", content_type="application/json")
-
-    runner = web.ServerRunner(web.Server(echo, access_log=None))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with (
-        Instance(tmp_path_factory.mktemp("instance"), postgres_server) as instance,
-        aiohttp.ClientSession() as session,
-    ):
-        offered = HostedClient(
-            PROVIDER,
-            connection=ConnectionType.HTTP,
-            services=(rest_service(url), wsdl_service(url, "getState")),
-            rights=(AccessRight(CONSUMER, SERVICE.service_code), AccessRight(CONSUMER, "getState")),
-        )
-        civil = await instance.add("CIVIL", PROVIDER, hosted=[offered])
-        muni = await instance.add("MUNI", CONSUMER)
-        await instance.start()
-        yield Pair(instance, civil, muni, session)
-    await runner.cleanup()
+) -> AsyncIterator[Asking]:
+    async with node_pair(tmp_path_factory.mktemp("instance"), postgres_server) as nodes:
+        yield Asking(nodes)
 
 
 def _details(verdict: ReceiptVerdict) -> dict[str, tuple[Outcome, str]]:
     return {check.name: (check.outcome, check.detail) for check in verdict.report.checks}
 
 
-async def test_both_nodes_hand_out_receipts_that_hold(pair: Pair) -> None:
+async def test_both_nodes_hand_out_receipts_that_hold(pair: Asking) -> None:
     await pair.call("held/1", b'{"code":1}')
     for node in (pair.civil, pair.muni):
         answer, raw = await pair.receipt(node, "held/1", "force")
@@ -130,7 +109,7 @@ async def test_both_nodes_hand_out_receipts_that_hold(pair: Pair) -> None:
         assert pair.judge(same).verdict is Outcome.PASSED
 
 
-async def test_the_provider_s_receipt_says_by_which_right(pair: Pair) -> None:
+async def test_the_provider_s_receipt_says_by_which_right(pair: Asking) -> None:
     await pair.call("right")
     _, raw = await pair.receipt(pair.civil, "right", "force")
     told = _details(pair.judge(raw))["access"][1]
@@ -142,29 +121,31 @@ async def test_the_provider_s_receipt_says_by_which_right(pair: Pair) -> None:
     assert [record["message"] for record in stated["records"]] == ["request", "response"]
 
 
-async def test_a_soap_exchange_has_a_receipt(pair: Pair) -> None:
-    body = packed("xyz", [Part(TEXT, Envelope(message_id="soap").raw)])
-    package = 'multipart/related; type="text/xml"; boundary=xyz'
-    answer = await pair.session.post(pair.muni.url, data=body, headers={"Content-Type": package})
+async def test_a_soap_exchange_with_attachments_has_a_receipt(pair: Asking) -> None:
+    body = packed("xyz", [Part(TEXT, REQUEST), *attachments(b"form", b"scan")])
+    headers = {"Content-Type": PACKAGE}
+    answer = await pair.nodes.session.post(pair.muni.url, data=body, headers=headers)
     assert b"getStateResponse" in await answer.read()
     for node in (pair.civil, pair.muni):
-        _, raw = await pair.receipt(node, "soap", "force")
+        answer, raw = await pair.receipt(node, "with attachments", "force")
+        assert answer.status == 200, raw
         verdict = pair.judge(raw)
         assert verdict.verdict is Outcome.PASSED, verdict.reason
         assert verdict.facts is not None
         assert verdict.facts.service[-2:] == ("getState", "v1")
+        parts = [len(found.parts) for found in verdict.containers.values()]
+        assert parts == [3, 4, 1]
 
 
-async def test_a_record_without_time_stamp_is_to_be_asked_for_again(pair: Pair) -> None:
+async def test_a_record_without_time_stamp_is_to_be_asked_for_again(pair: Asking) -> None:
     await pair.call("waiting")
     answer, raw = await pair.receipt(pair.muni, "waiting")
     assert (answer.status, raw) == (503, b"Message signature has not been timestamped yet!")
     assert answer.headers["Retry-After"] == "60"
 
 
-async def test_a_receipt_without_proof_says_so(pair: Pair) -> None:
+async def test_a_receipt_without_proof_says_so(pair: Asking) -> None:
     await pair.call("unproven")
-    await pair.session.get(f"{pair.muni.url}/listClients")
     await pair.muni.running.stamps.stamp_now()
     answer, raw = await pair.receipt(pair.muni, "unproven")
     assert answer.status == 200, raw
@@ -175,7 +156,7 @@ async def test_a_receipt_without_proof_says_so(pair: Pair) -> None:
     assert told.endswith("is in no checkpoint of the log yet")
 
 
-async def test_who_may_not_have_it_or_asks_for_nothing_is_told(pair: Pair) -> None:
+async def test_who_may_not_have_it_or_asks_for_nothing_is_told(pair: Asking) -> None:
     await pair.call("asked")
     for changes, status, text in (
         ({"queryId": ""}, 400, 'Parameter "queryId"  must be specified.'),
@@ -190,7 +171,7 @@ async def test_who_may_not_have_it_or_asks_for_nothing_is_told(pair: Pair) -> No
         assert (answer.status, raw.decode()) == (status, text)
 
 
-async def test_of_several_exchanges_one_is_to_be_named(pair: Pair) -> None:
+async def test_of_several_exchanges_one_is_to_be_named(pair: Asking) -> None:
     await pair.call("twice")
     await pair.call("twice", b"{}")
     answer, raw = await pair.receipt(pair.muni, "twice", "force")
@@ -205,7 +186,7 @@ async def test_of_several_exchanges_one_is_to_be_named(pair: Pair) -> None:
 
 
 async def test_a_spool_that_can_not_be_written_is_told(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
+    pair: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await pair.call("full", b"x" * 300_000)
     assert (await pair.receipt(pair.muni, "full", "force"))[0].status == 200
@@ -219,6 +200,24 @@ async def test_a_spool_that_can_not_be_written_is_told(
     assert (answer.status, raw.decode()) == (
         500, f"The answer can't be kept in {spool}: No such file or directory",
     )  # fmt: skip
+
+
+async def test_an_exchange_that_left_the_database_has_a_receipt_from_the_archive(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    settings = ArchiveSettings(store=f"file://{tmp_path / 'store'}")
+    async with node_pair(tmp_path, postgres_server, muni_archive=settings) as nodes:
+        asking = Asking(nodes)
+        await asking.call("gone", b'{"code":1}')
+        await leave(nodes)
+        answer, raw = await asking.receipt(nodes.muni, "gone", "force")
+        assert answer.status == 200, raw
+        verdict = asking.judge(raw)
+        assert verdict.verdict is Outcome.PASSED, verdict.reason
+        assert len(verdict.containers) == 3
+        assert len(verdict.logged) == 2
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            assert "side" not in json.loads(archive.read("exchange.json"))
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -251,7 +250,7 @@ async def _run(*words: object) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_the_command_writes_the_same_receipt(pair: Pair, tmp_path: Path) -> None:
+async def test_the_command_writes_the_same_receipt(pair: Asking, tmp_path: Path) -> None:
     await pair.call("by command")
     target = tmp_path / "x.receipt"
     words = ["log", "receipt", "--config", _config(pair.muni, tmp_path), "--local"]
@@ -266,6 +265,6 @@ async def test_the_command_writes_the_same_receipt(pair: Pair, tmp_path: Path) -
     assert (await _run(*words, "by command"))[:2] == (0, f"{target}\n")
     assert target.read_bytes() == raw
     assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
-    code, out, _ = await _run("verify", target, "--anchor", pair.instance.anchor)
+    code, out, _ = await _run("verify", target, "--anchor", pair.anchor)
     assert code == 0
     assert out.startswith(f"PASSED  {target}\n")
