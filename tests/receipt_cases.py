@@ -3,11 +3,13 @@
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from node.messages.soap_hash import insert_request_hash
 from tests.containers import stamped
 from tests.pki import NOON, Pki
 from tests.receipt_parts import (
@@ -21,9 +23,12 @@ from tests.receipt_parts import (
     response_to,
 )
 from tests.signing import Signatory
+from tests.soap_messages import Envelope, answer_to
+from trust.digests import sha512
 from trust.evidence.asic import Container, build_container
 from trust.evidence.checkpoints import CheckpointOffer, InclusionProof
 from trust.evidence.stamped_signature import remove_timestamp
+from trust.ids import ServiceId
 from trust.receipts.receipts import to_json
 from trust.witness.announcement import build_announcement
 
@@ -52,6 +57,7 @@ def cases(made: Exchange) -> Iterator[Case]:
     yield Case("request alone", made.receipt(without=alone), "passed")
     yield Case("without statement", made.receipt(without=("exchange.json",)), "passed")
     yield Case("several references", _several_references(made).receipt(), "passed")
+    yield from _soap(made)
     yield from _broken_files(made)
     yield from _wrong_messages(made)
     yield from _wrong_proofs(made)
@@ -63,6 +69,48 @@ def _several_references(made: Exchange) -> Exchange:
     other = Exchange(pki=made.pki)
     other.request = other.signed(CONSUMER, REQUEST, (BODY,), chain=False)
     return other
+
+
+SOAP_REQUEST = Envelope(
+    client=CONSUMER,
+    service=ServiceId(PROVIDER, "getState", "v1"),
+    message_id="soap-1",
+    issue="2026/17",
+    more="<repr:representedParty><repr:partyClass>COM</repr:partyClass>"
+    "<repr:partyCode>77</repr:partyCode></repr:representedParty>",
+).raw
+
+
+def _soap(made: Exchange) -> Iterator[Case]:
+    """The same questions of SOAP messages, which are read and hashed in another way."""
+    right = insert_request_hash(answer_to(SOAP_REQUEST), "utf-8", sha512(SOAP_REQUEST))
+    exchange = Exchange(SOAP_REQUEST, pki=made.pki)
+    exchange.request = exchange.signed(CONSUMER, SOAP_REQUEST, (b"scan", b"letter"))
+    exchange.response = exchange.signed(PROVIDER, right, (b"deed",))
+    yield Case("SOAP", exchange.receipt(), "passed")
+    other = insert_request_hash(answer_to(SOAP_REQUEST), "utf-8", sha512(b"another"))
+    for name, answer in (
+        ("SOAP answer to another request", other),
+        ("SOAP answer without hash", answer_to(SOAP_REQUEST)),
+        ("SOAP answer of another case id", right.replace(b"soap-1", b"soap-2")),
+        ("SOAP answer of another service", right.replace(b">v1<", b">v2<")),
+        ("SOAP answer hashed by SHA-1", right.replace(b"xmlenc#sha512", b"xmldsig#sha1")),
+        ("SOAP answer with two hashes", _twice(right, rb"<xro:requestHash.*?</xro:requestHash>")),
+        ("SOAP hash that is none", right.replace(b'sha512">', b'sha512">?')),
+        ("SOAP hash with a comment", right.replace(b'sha512">', b'sha512"><!-- c -->')),
+        ("REST answer to SOAP", response_to(SOAP_REQUEST, None)),
+    ):
+        response = build_container(exchange.signed(PROVIDER, answer))
+        raw = exchange.receipt({"response.asice": response}, without=PROOFS)
+        yield Case(name, raw, "failed", "inconsistent_response")
+    two = SOAP_REQUEST.replace(b"<xro:issue>", b"<xro:issue>1</xro:issue><xro:issue>")
+    request = build_container(exchange.signed(CONSUMER, two))
+    raw = exchange.receipt({"request.asice": request}, without=PROOFS)
+    yield Case("SOAP request with two cases", raw, "failed", "duplicate_header_field")
+
+
+def _twice(text: bytes, pattern: bytes) -> bytes:
+    return re.sub(b"(" + pattern + b")", rb"\1\1", text)
 
 
 def _broken_files(made: Exchange) -> Iterator[Case]:
