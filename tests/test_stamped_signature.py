@@ -104,9 +104,7 @@ def test_the_place_is_found_whatever_stands_around_it(
     ],
 )  # fmt: skip
 def test_a_document_without_one_plain_place_is_refused(document: bytes) -> None:
-    for change in (
-        lambda: insert_timestamp(document, b"token"),
-        lambda: remove_timestamp(document),
-    ):
-        with pytest.raises(EvidenceRejected):
-            change()
+    with pytest.raises(EvidenceRejected):
+        insert_timestamp(document, b"token")
+    with pytest.raises(EvidenceRejected):
+        remove_timestamp(document)
