@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from trust.audit.indications import Level, indication_of, is_dated
+from trust.audit.indications import Indication, Level, indication_of, is_dated
 from trust.evidence.archives import ArchiveReport
 from trust.evidence.container import ContainerVerdict
 from trust.evidence.timestamps import TimestampVerdict
@@ -133,12 +133,33 @@ def container_as_text(name: str, verdict: ContainerVerdict) -> Iterator[str]:
         yield check_line(check)
 
 
+def receipt_indication(verdict: ReceiptVerdict) -> Indication:
+    """That of the container which decided, else that of the receipt's own checks."""
+    problem = verdict.report.first_problem
+    decided = problem and verdict.containers.get(f"{problem.name}.asice")
+    if decided:
+        return indication_of(decided.report, dated=is_dated(decided.report.checks))
+    return indication_of(verdict.report)
+
+
+def receipt_level(verdict: ReceiptVerdict) -> Level:
+    """How far a receipt was judged: both messages in the log's tree, both dated, or signed."""
+    messages = [found for name, found in verdict.containers.items() if "/" not in name]
+    if messages and len(verdict.logged) == len(messages):
+        return Level.TREE
+    dated = bool(messages) and all(found.timestamp is not None for found in messages)
+    return Level.TIME if dated else Level.SIGNATURE
+
+
 def receipt_as_json(name: str, verdict: ReceiptVerdict) -> dict[str, object]:
     return {
         "file": name,
         "verdict": verdict.verdict.value,
         "code": verdict.code or None,
         "reason": verdict.reason or None,
+        "indication": receipt_indication(verdict).main.value,
+        "sub_indication": (sub := receipt_indication(verdict).sub) and sub.value,
+        "level": receipt_level(verdict).value,
         "exchange": None if verdict.facts is None else facts_as_json(verdict.facts),
         "logged": list(verdict.logged),
         "checks": checks_as_json(verdict.report.checks),
@@ -153,6 +174,8 @@ def receipt_as_text(name: str, verdict: ReceiptVerdict) -> Iterator[str]:
     yield f"{verdict.verdict.upper()}  {plain(name)}"
     if verdict.reason:
         yield f"  because     {plain(verdict.reason)} ({verdict.code})"
+    yield f"  EN 319 102-1 {receipt_indication(verdict)}"
+    yield f"  level       {receipt_level(verdict).value}"
     facts = {} if verdict.facts is None else facts_as_json(verdict.facts)
     for label, value in facts.items():
         yield f"  {_LABELS[label]:<10}  {plain(str(value))}"

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts import cli
+from scripts.verdict_text import receipt_indication, receipt_level
 from tests.pki import NOON, Pki
 from tests.receipt_cases import Case, cases, unstamped
 from tests.receipt_parts import Exchange
@@ -161,6 +162,8 @@ def test_the_command_needs_the_receipt_alone(
     assert found["exchange"]["service"] == "TEST/COM/2002/registry/people"
     assert [each["verdict"] for each in found["containers"]] == ["passed"] * 3
     assert len(found["logged"]) == 2
+    assert (found["indication"], found["sub_indication"]) == ("TOTAL-PASSED", None)
+    assert found["level"] == "signature, time and tree"
 
 
 def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -176,6 +179,27 @@ def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_
     code, _, err = _verify(capsys, file, "--anchor", tmp_path / "absent")
     assert code == 2
     assert "--anchor" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "indication", "level"),
+    [
+        ("without proof", "TOTAL-PASSED", "signature and time"),
+        ("altered response", "TOTAL-FAILED/HASH_FAILURE", "signature and time"),
+        (
+            "request signed by another",
+            "INDETERMINATE/SIG_CONSTRAINTS_FAILURE",
+            "signature and time",
+        ),
+        ("proof too short", "TOTAL-FAILED/HASH_FAILURE", "signature and time"),
+        ("nobody's log", "INDETERMINATE/NO_SIGNING_CERTIFICATE_FOUND", "signature and time"),
+        ("cut off", "TOTAL-FAILED/FORMAT_FAILURE", "signature"),
+    ],
+)
+def test_the_report_has_the_words_of_the_standard(name: str, indication: str, level: str) -> None:
+    (case,) = [case for case in cases(_made()) if case.name == name]
+    verdict = _judge(case.raw)
+    assert (str(receipt_indication(verdict)), receipt_level(verdict)) == (indication, level)
 
 
 def test_an_old_receipt_without_time_stamps_is_told_its_moment(

@@ -43,15 +43,17 @@ _PARSER = "Applying inline style"  # the browser's own, in what it makes of brok
 
 _READ = """all => all.map(one => [
     one.dataset.file, one.dataset.verdict, one.dataset.code,
+    (one.querySelector(':scope > dl > dd') || {}).textContent || 'signature',
     Array.from(one.querySelectorAll('.steps > li'), step => [step.dataset.check, step.className]),
 ])"""
 
 
 class Said(NamedTuple):
-    """Verdict and code, and every step with its outcome, of the file and of what is in it."""
+    """Verdict, code, level and every step with its outcome, of the file and of what is in it."""
 
     verdict: str
     code: str
+    level: str
     steps: tuple[tuple[str, str], ...] = ()
 
 
@@ -85,7 +87,10 @@ class Visit:
         await page.locator("article").first.wait_for()
         await page.locator("#results[aria-busy=false]").wait_for()
         found = await page.locator("article").evaluate_all(_READ)
-        return {name: Said(verdict, code, _steps(steps)) for name, verdict, code, steps in found}
+        return {
+            name: Said(verdict, code, level, _steps(steps))
+            for name, verdict, code, level, steps in found
+        }
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +137,7 @@ def _said(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, S
         found["file"].rpartition("/")[2]: Said(
             found["verdict"],
             found["code"] or "",
+            found.get("level", ""),
             _steps(
                 (check["name"], check["outcome"])
                 for each in (found, *(found["containers"] if "exchange" in found else ()))

@@ -199,9 +199,18 @@ function resultArticle(result) {
   return article;
 }
 
+/** How far the file was judged, in the words of the command. */
+function levelOf(result) {
+  if (!result.receipt) return result.timestamp ? "signature and time" : "signature";
+  const messages = [...result.containers].filter(([name]) => !name.includes("/")).map(([, one]) => one);
+  if (messages.length && result.places.length === messages.length) return "signature, time and tree";
+  return messages.length && messages.every((one) => one.timestamp) ? "signature and time" : "signature";
+}
+
 function summaryList(result) {
   const list = element("dl");
   const add = (term, text) => list.append(element("dt", {}, term), element("dd", {}, text));
+  if (result.receipt || result.container) add("Checked", levelOf(result));
   if (result.facts) {
     for (const [name, value] of Object.entries(statedFacts(result.facts))) add(FACTS[name], value);
   }

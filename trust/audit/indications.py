@@ -140,7 +140,13 @@ _ROWS: tuple[tuple[str, str, str, Sub], ...] = (
     ("exchange", "", "", Sub.FORMAT_FAILURE),
     ("statement", "", "", Sub.SIG_CONSTRAINTS_FAILURE),
     ("pairing", "", "", Sub.SIG_CONSTRAINTS_FAILURE),
-    ("inclusion", "", "", Sub.HASH_FAILURE),
+    ("log_key", "", "", Sub.NO_SIGNING_CERTIFICATE_FOUND),
+    ("request_logged", "missing_log_key", "", Sub.NO_SIGNING_CERTIFICATE_FOUND),
+    ("request_logged", "invalid_signature_value", "", Sub.SIG_CRYPTO_FAILURE),
+    ("request_logged", "", "", Sub.HASH_FAILURE),
+    ("response_logged", "missing_log_key", "", Sub.NO_SIGNING_CERTIFICATE_FOUND),
+    ("response_logged", "invalid_signature_value", "", Sub.SIG_CRYPTO_FAILURE),
+    ("response_logged", "", "", Sub.HASH_FAILURE),
 )
 
 # Without a time-stamp nobody knows when a signature was made; what depends on it stays open.
