@@ -211,6 +211,15 @@ def _wrong_statements(made: Exchange) -> Iterator[Case]:
     yield Case("official left out", raw, "failed", "inconsistent_receipt")
     later = to_json({**made.statement, "fields": ["birthDate"], "access": {"grant": "7"}})
     yield Case("statement with more", made.receipt({"exchange.json": later}), "passed")
+    text = to_json({**made.statement, "more": "@"})
+    for more in (b"1.0", b"1e3", b"-0", b"9007199254740993", b"NaN", b'"\\ud800"', b'"\\u0041"',
+                 b'{"1": 2}', b'{"a": 1,"a": 1}', b"[]  ", b'"\\/"'):  # fmt: skip
+        spelled = made.receipt({"exchange.json": text.replace(b'"@"', more)})
+        yield Case(f"spelling {more.hex()}", spelled, "failed", "invalid_receipt")
+    members = {"__proto__": {"user": "x"}, "toString": "y", "null": None, "deep": [[{}], []]}
+    for name, value in members.items():
+        known = made.receipt({"exchange.json": to_json({**made.statement, name: value})})
+        yield Case(f"member {name}", known, "passed")
     null = made.receipt({"exchange.json": b"null\n"})
     yield Case("statement that is none", null, "failed", "invalid_receipt")
 

@@ -28,13 +28,24 @@ function isReceipt(data) {
 function fromJson(raw, name) {
   try {
     const text = fromUtf8(raw);
-    const found = JSON.parse(text);
+    const found = JSON.parse(text, checkedMember);
     const plain = found !== null && typeof found === "object" && !Array.isArray(found);
     if (plain && `${JSON.stringify(found, null, 1)}\n` === text) return found;
   } catch {
     // told below
   }
   throw invalidReceipt(`${name} is no JSON object as receipts have it`);
+}
+
+/** Refuse what readers in other languages take for something else. */
+function checkedMember(name, value) {
+  const texts = [name, value].filter((one) => typeof one === "string");
+  const number = typeof value === "number" && !Number.isSafeInteger(value);
+  const numbered = !Array.isArray(this) && /^\p{Nd}+$/u.test(name);
+  if (number || numbered || texts.some((text) => /\p{Surrogate}/u.test(text))) {
+    throw new Error("not as receipts have it");
+  }
+  return value;
 }
 
 async function parseReceipt(data) {

@@ -58,6 +58,7 @@ _BOUNDS = ZipBounds(entries=256)
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 _DIGEST = re.compile(r"[0-9a-f]{128}")
 _CHUNK = 64 * 1024
+_LARGEST_NUMBER = 2**53 - 1  # beyond it JavaScript has no whole numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +103,41 @@ def to_json(value: object) -> bytes:
 
 
 def from_json(raw: bytes, name: str) -> dict[str, object]:
-    """Read an object in that one spelling; raises MalformedMessage for any other."""
+    """Read an object in that one spelling; raises MalformedMessage for any other.
+
+    Refused as well is what readers in other languages take for something else: fractions, numbers
+    beyond 2^53, members that are named by a number.
+    """
     try:
-        found = json.loads(raw.decode("utf-8"))
+        found = json.loads(
+            raw.decode("utf-8"),
+            parse_float=_no_number,
+            parse_int=_whole_number,
+            object_pairs_hook=_object,
+        )
         if isinstance(found, dict) and to_json(found) == raw:
             return found
     except (ValueError, RecursionError):
         pass
     raise _invalid(f"{name} is no JSON object as receipts have it")
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no whole number")
+
+
+def _whole_number(text: str) -> int:
+    number = int(text[:20])
+    if abs(number) > _LARGEST_NUMBER:
+        raise ValueError(f"{text[:20]} is too large")
+    return number
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs) or any(name.isdecimal() for name in found):
+        raise ValueError("a member twice, or one that is named by a number")
+    return found
 
 
 def _invalid(text: str) -> MalformedMessage:
