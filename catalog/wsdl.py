@@ -7,7 +7,7 @@ Source: messages.md 8.3; metadata.md 4; X-Road 7.8 WsdlParser.java, OverwriteAtt
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from lxml import etree
@@ -21,7 +21,8 @@ MAX_BYTES = 10 * 1024 * 1024
 HIDDEN_ADDRESS = "http://example.org/xroad-endpoint"
 _MAX_TAGS = 300_000
 _MAX_EQUALS = 600_000
-_MAX_OPERATIONS = 5_000
+_MAX_OPERATIONS = 5_000  # of the description, and of one binding
+_MAX_OFFERED = 50_000  # operations of all ports, those of a binding once for each of its ports
 _MAX_WARNINGS = 50
 
 _WSDL = "http://schemas.xmlsoap.org/wsdl/"
@@ -74,6 +75,17 @@ def _parse(raw: bytes) -> etree._Element:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Binding:
+    """A binding, read once however many ports have it.
+
+    Attributes:
+        operations: without addresses; None where it is none of SOAP 1.1 over HTTP.
+    """
+
+    operations: tuple[Operation, ...] | None
+
+
 class _Reader:
     """Follows service, port, binding and port type, and remembers what is odd on the way."""
 
@@ -81,7 +93,12 @@ class _Reader:
         self._root = root
         self._bindings = _named(root, "binding")
         self._port_types = _named(root, "portType")
-        self._messages = _named(root, "message")
+        self._messages = {
+            name: _first_named(message, "part") for name, message in _named(root, "message").items()
+        }
+        self._wrappers: dict[str, str | None] = {}
+        self._read: dict[str, _Binding] = {}
+        self._offered = 0
         self._operations: dict[tuple[str, str], Operation] = {}
         self._only_soap12: set[str] = set()
         self._warnings: dict[str, None] = {}  # each once, in order
@@ -94,66 +111,86 @@ class _Reader:
             for port in _children(service, "port"):
                 self._port(port)
         self._judge_whole()
-        return WsdlDescription(
-            tuple(self._operations.values()), tuple(self._warnings)[:_MAX_WARNINGS]
-        )
+        return WsdlDescription(tuple(self._operations.values()), tuple(self._warnings))
 
     def _warn(self, text: str) -> None:
-        self._warnings.setdefault(text[:500], None)
+        if len(self._warnings) < _MAX_WARNINGS:
+            self._warnings.setdefault(text[:500], None)
 
     def _port(self, port: etree._Element) -> None:
-        name = port.get("name", "")
-        binding = self._bindings.get(_local(port.get("binding", "")))
-        if binding is None:
+        name, bound = port.get("name", ""), _local(port.get("binding", ""))
+        if bound not in self._bindings:
             self._warn(f"port '{name}': there is no binding '{port.get('binding', '')}'")
             return
+        binding = self._read.get(bound)
+        if binding is None:
+            binding = self._read[bound] = self._binding(self._bindings[bound])
+        if binding.operations is None:
+            return
+        address = port.find(f"{{{_SOAP}}}address")
+        location = "" if address is None else address.get("location", "").strip()
+        if not _is_http(location):
+            self._warn(f"port '{name}' has no http or https address, but '{location:.200}'")
+        self._offered += len(binding.operations)
+        if self._offered > _MAX_OFFERED:
+            self._warn(f"its ports have more than {_MAX_OFFERED} operations: the rest is left out")
+            return
+        for operation in binding.operations:
+            self._offer(replace(operation, address=location))
+
+    def _offer(self, found: Operation) -> None:
+        key = (found.code, found.version or "")
+        if key not in self._operations and len(self._operations) >= _MAX_OPERATIONS:
+            self._warn(f"there are more than {_MAX_OPERATIONS} operations: the rest is left out")
+            return
+        if key in self._operations and self._operations[key] != found:
+            said = found.code if found.version is None else f"{found.code}.{found.version}"
+            self._warn(f"operation '{said}' stands there twice; the last one counts")
+        self._operations[key] = found
+
+    def _binding(self, binding: etree._Element) -> _Binding:
         soap = binding.find(f"{{{_SOAP}}}binding")
         if soap is None:
             if binding.find(f"{{{_SOAP12}}}binding") is not None:
                 self._only_soap12.update(
                     operation.get("name", "") for operation in _children(binding, "operation")
                 )
-            return
+            return _Binding(None)
         if soap.get("transport") != _HTTP:
             self._warn(f"binding '{binding.get('name', '')}' is not for HTTP: left out")
-            return
-        address = port.find(f"{{{_SOAP}}}address")
-        location = "" if address is None else address.get("location", "").strip()
-        if not _is_http(location):
-            self._warn(f"port '{name}' has no http or https address, but '{location:.200}'")
+            return _Binding(None)
         port_type = self._port_types.get(_local(binding.get("type", "")))
         if port_type is None:
             self._warn(
                 f"binding '{binding.get('name', '')}': there is no port type"
                 f" '{binding.get('type', '')}'"
             )
+        declared = None if port_type is None else _first_named(port_type, "operation")
+        found: list[Operation] = []
         for operation in _children(binding, "operation"):
-            self._operation(operation, port_type, soap.get("style", "document"), location)
+            if len(found) >= _MAX_OPERATIONS:
+                self._warn(f"a binding has more than {_MAX_OPERATIONS} operations: the rest is cut")
+                break
+            found += self._operation(operation, declared, soap.get("style", "document"))
+        return _Binding(tuple(found))
 
     def _operation(
         self,
         bound: etree._Element,
-        port_type: etree._Element | None,
+        declared: dict[str, etree._Element] | None,
         style: str,
-        location: str,
-    ) -> None:
+    ) -> Iterator[Operation]:
+        """The operation, unless it has no name."""
         code = bound.get("name", "").strip()
         if not code:
             self._warn("an operation has no name: left out")
             return
-        if len(self._operations) >= _MAX_OPERATIONS:
-            self._warn(f"there are more than {_MAX_OPERATIONS} operations: the rest is left out")
-            return
-        abstract = None if port_type is None else _find_named(port_type, "operation", code)
-        if port_type is not None and abstract is None:
+        abstract = None if declared is None else declared.get(code)
+        if declared is not None and abstract is None:
             self._warn(f"operation '{code}' is bound and not in its port type")
-        found = Operation(code, _version(bound) or None, _title(abstract), location)
-        key = (code, found.version or "")
-        if key in self._operations and self._operations[key] != found:
-            said = code if found.version is None else f"{code}.{found.version}"
-            self._warn(f"operation '{said}' stands there twice; the last one counts")
-        self._operations[key] = found
+        found = Operation(code, _version(bound) or None, _title(abstract), "")
         self._judge(bound, abstract, found, style)
+        yield found
 
     def _judge(
         self, bound: etree._Element, abstract: etree._Element | None, found: Operation, style: str
@@ -179,8 +216,8 @@ class _Reader:
     def _missing_headers(self, bound: etree._Element) -> list[str]:
         declared = set()
         for header in bound.iterfind(f"{{{_WSDL}}}input//{{{_SOAP}}}header"):
-            message = self._messages.get(_local(header.get("message", "")))
-            part = None if message is None else _find_named(message, "part", header.get("part", ""))
+            parts = self._messages.get(_local(header.get("message", "")), {})
+            part = parts.get(header.get("part", ""))
             if part is not None:
                 declared.add(_local(part.get("element", "")))
         return [name for name in _XROAD_HEADERS if name not in declared]
@@ -190,12 +227,15 @@ class _Reader:
         if abstract is None:
             return None
         given = abstract.find(f"{{{_WSDL}}}input")
-        message = None if given is None else self._messages.get(_local(given.get("message", "")))
-        if message is None:
-            return None
+        name = "" if given is None else _local(given.get("message", ""))
+        if name not in self._wrappers:
+            self._wrappers[name] = self._wrapper_of(name)
+        return self._wrappers[name]
+
+    def _wrapper_of(self, message: str) -> str | None:
         elements = [
             _local(part.get("element", ""))
-            for part in _children(message, "part")
+            for part in self._messages.get(message, {}).values()
             if _namespace(part, part.get("element", ""))
             not in (XROAD_NAMESPACE, IDENTIFIERS_NAMESPACE)
         ]
@@ -217,8 +257,12 @@ def _named(parent: etree._Element, name: str) -> dict[str, etree._Element]:
     return {child.get("name", ""): child for child in _children(parent, name)}
 
 
-def _find_named(parent: etree._Element, name: str, wanted: str) -> etree._Element | None:
-    return next((one for one in _children(parent, name) if one.get("name") == wanted), None)
+def _first_named(parent: etree._Element, name: str) -> dict[str, etree._Element]:
+    """The children by their names, the first of each."""
+    found: dict[str, etree._Element] = {}
+    for child in _children(parent, name):
+        found.setdefault(child.get("name", ""), child)
+    return found
 
 
 def _local(qualified: str) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -146,6 +147,31 @@ def test_warnings_do_not_grow_without_bound() -> None:
     _, warnings = parsed(('<wsdl:message name="ask">', imports + '<wsdl:message name="ask">'))
     assert len(warnings) == 50
     assert max(map(len, warnings)) == 500
+
+
+def many(ports: int, operations: int) -> bytes:
+    """A WSDL in which every port has one binding, and that many operations."""
+    named = "".join(f'<operation name="o{number}"/>' for number in range(operations))
+    address = '<s:address location="http://a/"/>'
+    listed = "".join(f'<port name="q{n}" binding="b">{address}</port>' for n in range(ports))
+    return (
+        '<definitions xmlns="http://schemas.xmlsoap.org/wsdl/"'
+        f' xmlns:s="http://schemas.xmlsoap.org/wsdl/soap/"><portType name="p">{named}</portType>'
+        '<binding name="b" type="p"><s:binding transport="http://schemas.xmlsoap.org/soap/http"/>'
+        f'{named}</binding><service name="x">{listed}</service></definitions>'
+    ).encode()
+
+
+def test_many_ports_of_one_large_binding_are_read_at_once() -> None:
+    started = time.process_time()
+    assert len(parse_wsdl(many(20_000, 4000)).operations) == 4000
+    assert time.process_time() - started < 10
+
+
+def test_operations_beyond_the_limit_are_told() -> None:
+    found = parse_wsdl(many(1, 6000))
+    assert len(found.operations) == 5000
+    assert len(found.warnings) == 50
 
 
 TAGS = re.findall("<[^>]*>", GOOD)
