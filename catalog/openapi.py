@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -24,6 +25,9 @@ MAX_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_VALUES = 500_000  # in the whole document, what aliases stand for included
 MAX_ENDPOINTS = 5_000
+_MAX_TAG_DIRECTIVES = 100  # libyaml compares each with all before it
+_TAG_DIRECTIVE = re.compile(rb"%\x00?T\x00?A\x00?G")  # as UTF-8 or UTF-16
+_TEXT_UNIT = 64  # characters that weigh as much as a value
 _MAX_WARNINGS = 50
 _MAX_PATH = 2_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -125,7 +129,8 @@ def _check_version(value: Mapping[str, Any]) -> None:
     version = value.get("openapi")
     if version is None or (isinstance(version, str) and version.startswith("3.")):
         return
-    shown = json.dumps(version, ensure_ascii=False, default=str)
+    pieces = json.JSONEncoder(ensure_ascii=False, default=str).iterencode(version)
+    shown = "".join(islice(pieces, 100))  # aliases in it may stand for very much
     raise ExchangeError(
         "Incompatible openapi version. Openapi version 3 or greater expected. "
         f"Given openapi document is of version {shown:.100}"
@@ -151,7 +156,8 @@ class _Reader:
         self._warnings: dict[str, None] = {}
 
     def read(self) -> OpenapiDescription:
-        version = str(self._value.get("openapi", ""))
+        found = self._value.get("openapi", "")
+        version = "" if isinstance(found, dict | list) else str(found)
         if not version:
             self._warn("there is no version under 'openapi'")
         elif not _SUPPORTED.fullmatch(version):
@@ -252,6 +258,8 @@ class _YamlText(str):
 
 
 def _read_yaml(raw: bytes) -> object:
+    if sum(1 for _ in _TAG_DIRECTIVE.finditer(raw)) > _MAX_TAG_DIRECTIVES:
+        raise UnreadableDescription("The description is no YAML: it has too many directives")
     try:
         return _YamlComposer().compose(yaml.parse(raw, Loader=yaml.CSafeLoader))
     except (yaml.YAMLError, UnicodeError, ValueError) as error:
@@ -275,7 +283,8 @@ class _YamlComposer:
 
     Plain scalars are read as the core schema of YAML 1.2 has them: `yes` and dates are texts.
 
-    The weight of a value is how many values it holds when every alias is written out.
+    The weight of a value is how many values it holds when every alias is written out; a long text
+    weighs more, for as a key or in a message it is copied.
     """
 
     _anchors: dict[str, tuple[object, int]] = field(default_factory=dict)
@@ -293,9 +302,9 @@ class _YamlComposer:
 
     def _take(self, event: yaml.Event, number: int) -> None:
         if isinstance(event, yaml.ScalarEvent):
-            value = self._scalar(event, number)
-            self._keep(event.anchor, value, 1)
-            self._put(value, 1)
+            value, weight = self._scalar(event, number), 1 + len(event.value) // _TEXT_UNIT
+            self._keep(event.anchor, value, weight)
+            self._put(value, weight)
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:  # inside itself it is not known yet, either
                 raise ValueError("an alias leads nowhere")

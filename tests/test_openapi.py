@@ -223,6 +223,9 @@ BOMB = "a: &a [" + "x," * 99 + "x]\n" + "".join(
         ("<definitions/>", JSON),
         ("x: [" + "a, " * 600_000 + "a]", YAML),
         (" " * (MAX_BYTES + 1), JSON),
+        (f'a: &a "{"x" * 1_000_000}"\nopenapi: [{"*a," * 100_000}]', YAML),
+        (f'a: &a "{"x" * 1_000_000}"\nb: [{"{*a : 1}," * 100_000}]', YAML),
+        ("".join(f"%TAG !a{n}! b\n" for n in range(200_000)) + "---\nopenapi: 3.0.0", YAML),
     ],
 )
 def test_hostile_documents_are_refused_at_once(text: str, kind: DocumentType) -> None:
