@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from trust.errors import MalformedMessage
@@ -33,10 +33,15 @@ class MediaType:
     """A base type and its parameters, both names in lower case; the first of two repeats wins.
 
     `signature/bdoc-1.0/ts` is one of the protocol's own, so a base type may have two slashes.
+
+    Attributes:
+        ambiguous: parameters that another reader may take differently: repeated ones, and those
+            in the extended notation of RFC 2231 (`boundary*0=`), by the name without it.
     """
 
     base: str
     parameters: Mapping[str, str]
+    ambiguous: frozenset[str] = field(default=frozenset(), compare=False)
 
     @classmethod
     def parse(cls, value: str) -> Self:
@@ -46,6 +51,7 @@ class MediaType:
         if not base or len(value) > _MAX_LENGTH:
             raise MalformedMessage(f"Invalid content type: {value[:80]}", "invalid_content_type")
         parameters: dict[str, str] = {}
+        ambiguous: set[str] = set()
         at = 0
         rest = semicolon + rest
         while at < len(rest):
@@ -57,9 +63,12 @@ class MediaType:
             name, quoted, plain = match.groups()
             if name is not None:
                 text = plain.strip(" \t") if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+                plain_name, star, _ = name.lower().partition("*")
+                if star or name.lower() in parameters:
+                    ambiguous.add(plain_name)
                 parameters.setdefault(name.lower(), text)
             at = match.end()
-        return cls(base, parameters)
+        return cls(base, parameters, frozenset(ambiguous))
 
     def boundary(self) -> str:
         """The boundary of a multipart type, or MalformedMessage when it names none."""
