@@ -223,6 +223,14 @@ def test_one_provider_s_services_can_be_asked_for() -> None:
     assert services_in(asked(kept, f"<om:filterCriteria>{of_owner}</om:filterCriteria>")) == []
 
 
+def test_a_service_that_a_peer_invented_does_not_silence_the_others() -> None:
+    """A REST call may name any character, also those that XML does not have."""
+    kept = HealthStatistics(600)
+    kept.add(sample_record(), 100)
+    kept.add(sample_record(service_code="a\x01b\ufffe", succeeded=False), 100)
+    assert services_in(asked(kept)) == ["a\ufffdb\ufffd", "personData"]
+
+
 def test_an_answer_without_services_is_complete() -> None:
     root = etree.fromstring(asked(HealthStatistics(600)).envelope)
     events = root.find(f".//{OM}servicesEvents")

@@ -1,5 +1,7 @@
 """What the monitoring services have in common: whom a call is for, and what may come in it."""
 
+import re
+
 from lxml import etree
 
 from node.exchange.builtin import Call
@@ -8,6 +10,7 @@ from node.messages.soap import SoapMessage, check_strict
 from trust.errors import MalformedMessage
 from trust.ids import ServerId
 
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 OPERATIONAL_GROUP = "opmonitor"  # in front of the codes of operational monitoring
 
 
@@ -48,5 +51,10 @@ def soap_of(call: Call) -> SoapMessage:
 def add_child(parent: etree._Element, name: str, text: str | None = None) -> etree._Element:
     """Add a child of the same namespace and prefix."""
     child = etree.SubElement(parent, etree.QName(etree.QName(parent).namespace, name))
-    child.text = text
+    child.text = None if text is None else xml_text(text)
     return child
+
+
+def xml_text(text: str) -> str:
+    """A text of somebody else's, without the characters that XML does not have."""
+    return _NOT_XML.sub("\ufffd", text)

@@ -31,7 +31,6 @@ from trust.pki.keystore import KeyEntry
 
 _LOG = logging.getLogger(__name__)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FOR_EVERYBODY = frozenset({"Certificates", "OperatingSystem"})
 
 
@@ -196,7 +195,7 @@ def _add_histogram(parent: etree._Element, name: str, facts: HostFacts) -> None:
 
 def _add_set(parent: etree._Element, name: str) -> etree._Element:
     found = add_child(parent, "metricSet")
-    add_child(found, "name", _xml(name))
+    add_child(found, "name", name)
     return found
 
 
@@ -204,9 +203,5 @@ def _add_single(parent: etree._Element, name: str, value: str, *, is_text: bool 
     """A metric of its own; what looks like a number is told as one, whatever it means."""
     numeric = not is_text and _NUMBER.fullmatch(value) is not None
     metric = add_child(parent, "numericMetric" if numeric else "stringMetric")
-    add_child(metric, "name", _xml(name))
-    add_child(metric, "value", _xml(value))
-
-
-def _xml(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)
+    add_child(metric, "name", name)
+    add_child(metric, "value", value)

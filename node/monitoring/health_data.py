@@ -11,7 +11,7 @@ from lxml import etree
 from catalog.services import ServiceType
 from node.exchange.builtin import Call, SoapAnswer
 from node.messages.soap_answer import build_answer
-from node.monitoring.calls import add_child, is_for, read_soap
+from node.monitoring.calls import add_child, is_for, read_soap, xml_text
 from node.monitoring.health_statistics import HealthStatistics, ServiceHealth, Tally
 from node.monitoring.queries import HEALTH_DATA, health_data_provider
 from trust.ids import IDENTIFIERS_NAMESPACE, ServerId, ServiceId
@@ -107,4 +107,4 @@ def _add_service(parent: etree._Element, service: ServiceId) -> None:
     if service.service_version is not None:
         parts.append(("serviceVersion", service.service_version))
     for tag, part in parts:
-        etree.SubElement(element, etree.QName(IDENTIFIERS_NAMESPACE, tag)).text = part
+        etree.SubElement(element, etree.QName(IDENTIFIERS_NAMESPACE, tag)).text = xml_text(part)
