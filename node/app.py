@@ -15,6 +15,11 @@ from catalog.description_store import DescriptionStore
 from catalog.services import ServerConf
 from catalog.store import ServiceStore
 from catalog.watcher import ServerConfWatcher
+from node.archive.archived import ArchivedContainers
+from node.archive.archiver import Archiver, open_archive_store
+from node.archive.recipients import load_recipients
+from node.archive.retention import Retention
+from node.archive.trust_list_copies import TrustListCopies
 from node.download_requests import Gate
 from node.downloads import Downloads
 from node.exchange.callers import Callers
@@ -28,17 +33,7 @@ from node.exchange.systems_port import Page, SystemsPort
 from node.identity_keeper import IdentityKeeper
 from node.internal_tls import open_internal_identity
 from node.listener import Handler, Listener, Port
-from node.log.archive import Archiver, open_archive_store
-from node.log.archive_recipients import load_recipients
-from node.log.archived import ArchivedContainers
 from node.log.messagelog import MessageLog
-from node.log.receipts import ReceiptMaker
-from node.log.retention import Retention
-from node.log.sequencer import Sequencer
-from node.log.stamps import Stamps
-from node.log.timestamper import Timestamper
-from node.log.transparency import LogKey
-from node.log.trust_list_copies import TrustListCopies
 from node.messages.fault import Dialect
 from node.messages.fault_codes import KNOWN_CODES
 from node.messages.transport_reader import TransportLimits
@@ -58,11 +53,16 @@ from node.network.tsa_client import TsaClient, TsaTiming
 from node.operate.admin import AdminPages
 from node.operate.health import Health, Probe
 from node.operate.metrics import Expiry, NodeMetrics
+from node.receipts import ReceiptMaker
 from node.receipts_page import ReceiptPage
 from node.reconciliation.reconciler import Reconciler
 from node.reconciliation.wire import LARGEST_ANSWER
 from node.settings import NodeSettings
 from node.spool import Spool
+from node.stamping.sequencer import Sequencer
+from node.stamping.stamps import Stamps
+from node.stamping.timestamper import Timestamper
+from node.transparency.transparency import LogKey
 from node.witness.witnesses import Surroundings, Witnesses
 from trust.configuration.confhistory import TrustListKeeper
 from trust.configuration.confparts import parse_anchor

@@ -40,7 +40,7 @@ class Refused(Exception):
 
 
 class StampMaker(StampSource, Protocol):
-    """Where time-stamps are looked up and made: `node.log.stamps.Stamps`."""
+    """Where time-stamps are looked up and made: `node.stamping.stamps.Stamps`."""
 
     async def stamp_now(self, numbers: Sequence[int] = ()) -> None:
         """Have these records stamped; raises ExchangeError or StorageError."""

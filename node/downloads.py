@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 
 from aiohttp import web
 
+from node.archive.archived import ArchivedContainers, ArchivedMessage
 from node.download_requests import (
     NOT_STAMPED,
     Gate,
@@ -30,7 +31,6 @@ from node.download_requests import (
     stamp_while_they_wait,
 )
 from node.exchange.respond import respond
-from node.log.archived import ArchivedContainers, ArchivedMessage
 from node.log.containers import (
     MAX_RECORDS,
     ArchiveTooLarge,

@@ -27,7 +27,7 @@ from node.download_requests import (
     stamp_while_they_wait,
 )
 from node.exchange.respond import respond
-from node.log.receipts import Exchange, NoExchange, ReceiptMaker, SeveralExchanges
+from node.receipts import Exchange, NoExchange, ReceiptMaker, SeveralExchanges
 from trust.errors import SacbeError, StorageError
 from trust.receipts.receipts import RECEIPT_TYPE
 

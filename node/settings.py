@@ -5,12 +5,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
+from node.archive.settings import ArchiveSettings
 from node.exchange.settings import SigningSettings
-from node.log.archive_settings import ArchiveSettings
 from node.log.settings import MessageLogSettings, TimestampingSettings
-from node.log.transparency import TransparencySettings
 from node.metadata.settings import DescriptionSettings
 from node.monitoring.settings import MonitoringSettings
+from node.transparency.transparency import TransparencySettings
 from trust.ids import ClientId, ServerId
 from trust.settings import Bounds, ByteSize, ListenPort, Port, SettingProblem, required, setting
 

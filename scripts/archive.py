@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from node.app import open_database
-from node.log.archive import Archiver, open_archive_store
-from node.log.archive_book import ArchiveFile
-from node.log.archive_check import check_archive
-from node.log.archive_recipients import ENDING, decrypt
-from node.log.archive_store import ArchiveStore
+from node.archive.archiver import Archiver, open_archive_store
+from node.archive.book import ArchiveFile
+from node.archive.check import check_archive
+from node.archive.recipients import ENDING, decrypt
+from node.archive.store import ArchiveStore
 from node.log.messagelog import MessageLog
-from node.log.stamps import StampReader
 from node.settings import NodeSettings
+from node.stamping.stamps import StampReader
 from scripts.arguments import add_action, add_config
 from scripts.databases import database_address
 from scripts.node import load_node_settings

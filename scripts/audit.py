@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from node.log.archive_store import ArchiveStore, StoreAddress, open_store
+from node.archive.store import ArchiveStore, StoreAddress, open_store
 from node.settings import NodeSettings
 from scripts.arguments import moment, whole_number
 from scripts.auditing.archive import ArchiveAudit

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from catalog.store import ServiceStore
-from node.log.archive import open_archive_store
-from node.log.archived import ArchivedContainers
+from node.archive.archived import ArchivedContainers
+from node.archive.archiver import open_archive_store
 from node.log.messagelog import MessageLog
-from node.log.proofs import ProofReader
-from node.log.receipts import Exchange, NoExchange, ReceiptMaker
-from node.log.stamps import StampReader
+from node.receipts import Exchange, NoExchange, ReceiptMaker
 from node.settings import NodeSettings
+from node.stamping.stamps import StampReader
+from node.transparency.proofs import ProofReader
 from node.witness.statements import newest_statement
 from scripts.arguments import Actions, add_action, add_config
 from trust.configuration.confstore import load_configuration

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from node.log.archive_settings import ArchiveSettings
+from node.archive.settings import ArchiveSettings
 from scripts.postgres import PostgresServer, PostgresSettings
 from tests.archive_scene import scene
 from tests.database_fixtures import quick_folder

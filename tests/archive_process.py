@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from node.log import archive_store
-from node.log.archive_book import ArchiveBook
-from node.log.archive_settings import ArchiveSettings
-from node.log.archive_store import ArchiveStore, StoreAddress, open_store
+from node.archive import store as archive_store
+from node.archive.book import ArchiveBook
+from node.archive.settings import ArchiveSettings
+from node.archive.store import ArchiveStore, StoreAddress, open_store
 from tests.archive_scene import scene, until_archived
 from trust.settings import ByteSize
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from cryptography import x509
 
-from node.log.archive import Archiver
-from node.log.archive_settings import ArchiveSettings
-from node.log.archive_store import ArchiveStore, StoreAddress, open_store
+from node.archive.archiver import Archiver
+from node.archive.settings import ArchiveSettings
+from node.archive.store import ArchiveStore, StoreAddress, open_store
 from node.log.messagelog import MIGRATIONS, MessageLog, MessageLogSettings
-from node.log.sequencer import Sequencer
 from node.log.settings import TimestampingSettings
-from node.log.stamps import Stamps
-from node.log.timestamper import Timestamper
+from node.stamping.sequencer import Sequencer
+from node.stamping.stamps import Stamps
+from node.stamping.timestamper import Timestamper
 from tests.message_records import bodies_of, quick, sample_record
 from tests.signing import MESSAGE, Signatory
 from trust.database import Pool, PoolSettings, migrate, open_pool

@@ -10,7 +10,7 @@ from unittest import mock
 
 from moto.server import ThreadedMotoServer
 
-from node.log.archive_store import StoreAddress
+from node.archive.store import StoreAddress
 
 _BUCKETS = itertools.count(1)
 

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.log.messagelog import MIGRATIONS, MessageLog
 from node.log.records import MessageRecord, Side
-from node.log.sequencer import Sequencer
-from node.log.transparency import LogKey, Transparency, TransparencySettings
+from node.stamping.sequencer import Sequencer
+from node.transparency.transparency import LogKey, Transparency, TransparencySettings
 from scripts.auditing.log import LogAudit
 from scripts.auditing.trust_source import TrustSource
 from scripts.auditing.worker import WorkerSettings

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from node.log.transparency import LogKey, Transparency, TransparencySettings
+from node.transparency.transparency import LogKey, Transparency, TransparencySettings
 from tests.instance import NodeUnderTest
 from trust.database import Pool
 from trust.errors import StorageError

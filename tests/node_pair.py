@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from catalog.services import AccessRight, ConnectionType, HostedClient
-from node.log.archive_settings import ArchiveSettings
+from node.archive.settings import ArchiveSettings
 from node.log.settings import TimestampingSettings
 from scripts.postgres import PostgresServer
 from tests.drafts import Part

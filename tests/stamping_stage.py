@@ -10,11 +10,11 @@ from typing import Any
 from cryptography import x509
 
 from node.log.messagelog import MessageLog
-from node.log.sequencer import Sequencer
 from node.log.settings import TimestampingSettings
-from node.log.stamps import Stamps
-from node.log.timestamper import Timestamper
 from node.network.tsa_client import TimestampingFailed
+from node.stamping.sequencer import Sequencer
+from node.stamping.stamps import Stamps
+from node.stamping.timestamper import Timestamper
 from scripts.stamping import TimestampRequest, build_timestamp_reply
 from tests.message_records import sample_record
 from tests.signing import MESSAGE, Signatory

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from node.log.archive_settings import ArchiveSettings, Grouping
-from node.log.archive_store import ArchiveStore, StoreAddress, open_store
+from node.archive.settings import ArchiveSettings, Grouping
+from node.archive.store import ArchiveStore, StoreAddress, open_store
 from node.log.settings import Beyond
 from tests.archive_scene import MEMBERS, Scene, scene
 from tests.message_records import quick
@@ -104,7 +104,7 @@ async def test_a_file_is_closed_when_it_is_large_and_the_last_one_waits_for_its_
 async def test_a_file_has_only_so_many_containers(
     database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.log.archive._MOST_CONTAINERS", 4)
+    monkeypatch.setattr("node.archive.archiver._MOST_CONTAINERS", 4)
     async with scene(database_dsn, tmp_path) as one:
         await one.log_records(10)
         await one.stamp()
@@ -145,8 +145,8 @@ async def test_each_group_has_a_chain_of_its_own(
 async def test_many_pages_of_records_are_taken_in_order(
     database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.log.archive_book._PAGE", 7)
-    monkeypatch.setattr("node.log.archive._PAGE_RECORDS", 3)
+    monkeypatch.setattr("node.archive.book._PAGE", 7)
+    monkeypatch.setattr("node.archive.archiver._PAGE_RECORDS", 3)
     async with scene(database_dsn, tmp_path) as one:
         await one.log_records(40)
         await one.stamp()
@@ -227,7 +227,7 @@ async def test_a_record_whose_trouble_has_ended_is_archived_after_all(
 async def test_a_record_that_makes_too_large_a_container_stays(
     database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.log.archive._LARGEST", 50_000)
+    monkeypatch.setattr("node.archive.archiver._LARGEST", 50_000)
     async with scene(database_dsn, tmp_path) as one:
         await one.log_records(2)
         await one.log_records(1, (bytes(50_000),))
@@ -331,7 +331,7 @@ async def test_the_running_archiver_goes_on_after_a_failure(
     error: Exception,
     told: str,
 ) -> None:
-    monkeypatch.setattr("node.log.archive._LONGEST_PAUSE", timedelta(milliseconds=50))
+    monkeypatch.setattr("node.archive.archiver._LONGEST_PAUSE", timedelta(milliseconds=50))
     failing: Exception | None = error
     real = ArchiveStore.put
 

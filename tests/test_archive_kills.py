@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from moto.server import ThreadedMotoServer
 
-from node.log.archive_recipients import decrypt
-from node.log.archive_store import ArchiveStore, StoreAddress, open_store
+from node.archive.recipients import decrypt
+from node.archive.store import ArchiveStore, StoreAddress, open_store
 from scripts.postgres import PostgresServer
 from tests.archive_process import MOMENTS, settings_for
 from tests.archive_scene import Scene, scene, until_archived

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.log.archive_recipients import Recipients, decrypt, encrypt, load_recipients
+from node.archive.recipients import Recipients, decrypt, encrypt, load_recipients
 from trust.errors import StorageError
 
 pyrage = pytest.importorskip("pyrage")

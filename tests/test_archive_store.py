@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from moto.server import ThreadedMotoServer
 
-from node.log.archive_store import ArchiveStore, StoreAddress, open_store
+from node.archive.store import ArchiveStore, StoreAddress, open_store
 from tests.archive_stores import bucket_address, s3_service
 from trust.errors import StorageError
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from node.log import archived as module
-from node.log.archive_settings import ArchiveSettings
-from node.log.archive_store import open_store
-from node.log.archived import ArchivedContainers, ArchivedMessage
-from node.log.retention import Retention
+from node.archive import archived as module
+from node.archive.archived import ArchivedContainers, ArchivedMessage
+from node.archive.retention import Retention
+from node.archive.settings import ArchiveSettings
+from node.archive.store import open_store
 from scripts.postgres import PostgresServer
 from tests.archive_scene import MEMBERS, Scene, scene
 from tests.node_pair import Pair, node_pair

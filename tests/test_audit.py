@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from node.log.transparency import LogKey
+from node.transparency.transparency import LogKey
 from tests.audit_stage import SECOND, SERVER, AuditStage
 from tests.pki import NOON, Pki
 from tests.signing import Signatory

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from node.log.archive_store import StoreAddress, open_store
-from node.log.transparency import Transparency, TransparencySettings
+from node.archive.store import StoreAddress, open_store
+from node.transparency.transparency import Transparency, TransparencySettings
 from scripts import cli
 from scripts.auditing.archive import ArchiveAudit, ArchiveFound, FoundRecords
 from tests.audit_stage import AuditStage, request_record, request_text

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from node.log.archive_settings import ArchiveSettings
+from node.archive.settings import ArchiveSettings
 from scripts.postgres import PostgresServer
 from tests.drafts import Part
 from tests.instance import CONSUMER, NAME, PROVIDER, SERVICE, NodeUnderTest, utc_now

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from node.log import retention as cleaning
-from node.log.retention import Removed, Retention
+from node.archive import retention as cleaning
+from node.archive.retention import Removed, Retention
 from node.log.search import RecordQuery
 from node.log.settings import Beyond
 from tests.archive_scene import Scene, scene
@@ -86,7 +86,7 @@ async def test_the_day_of_which_a_part_must_be_kept_stays(
 async def test_of_a_day_with_others_the_archived_records_go_one_by_one(
     database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.log.retention._AT_ONCE", 3)
+    monkeypatch.setattr("node.archive.retention._AT_ONCE", 3)
     async with scene(database_dsn, tmp_path) as one:
         await log_at(one, OLD, 10)
         await one.stamp()
@@ -108,7 +108,7 @@ async def test_a_file_that_was_not_read_back_lets_nothing_go(
     async def broken(*_: object) -> None:
         raise StorageError("The archive store can't be written: no")
 
-    monkeypatch.setattr("node.log.archive_store.ArchiveStore.put", broken)
+    monkeypatch.setattr("node.archive.store.ArchiveStore.put", broken)
     async with scene(database_dsn, tmp_path) as one:
         await log_at(one, OLD)
         await one.stamp()
@@ -323,7 +323,7 @@ async def test_without_an_archive_no_record_goes(database_dsn: str, tmp_path: Pa
 async def test_the_task_tells_what_went_wrong_and_goes_on(
     database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.log.retention._ROUND", timedelta(milliseconds=20))
+    monkeypatch.setattr("node.archive.retention._ROUND", timedelta(milliseconds=20))
     async with scene(database_dsn, tmp_path) as one:
         await log_at(one, OLD)
         await one.stamp()

@@ -9,7 +9,7 @@ import asyncpg
 import pytest_asyncio
 
 from node.log.messagelog import MIGRATIONS
-from node.log.sequencer import Sequencer
+from node.stamping.sequencer import Sequencer
 from tests.message_records import bodies_of, message_log, sample_record
 from trust.database import Pool, PoolSettings, migrate, open_pool
 from trust.digests import sha512

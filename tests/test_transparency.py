@@ -14,12 +14,12 @@ import pytest
 import pytest_asyncio
 
 from node.log.messagelog import MIGRATIONS
-from node.log.proofs import KeptCheckpoint, NotInCheckpoint
-from node.log.transparency import (
+from node.transparency.proofs import KeptCheckpoint, NotInCheckpoint
+from node.transparency.transparency import (
     Transparency,
     TransparencySettings,
 )
-from node.log.tree import BrokenLog
+from node.transparency.tree import BrokenLog
 from scripts.postgres import PostgresServer
 from tests.database_fixtures import quick_folder
 from tests.log_leaves import NOON, Clock, MemoryStore, add_leaves, leaf, transparency

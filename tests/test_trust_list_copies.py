@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from node.log.archive_store import StoreAddress, open_store
-from node.log.trust_list_copies import TrustListCopies
+from node.archive.store import StoreAddress, open_store
+from node.archive.trust_list_copies import TrustListCopies
 from scripts.auditing.trust_source import TrustSource, fetch_history
 from tests.log_leaves import MemoryStore
 from tests.pki import NOON, Pki

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from catalog.services import AccessRight, ConnectionType, HostedClient
 from node.exchange.own_call import OwnAnswer, OwnRequest
-from node.log.transparency import Transparency
+from node.transparency.transparency import Transparency
 from node.witness.witnesses import Witnesses
 from scripts.postgres import PostgresServer
 from tests.instance import CONSUMER, PROVIDER, SERVICE, Instance, NodeUnderTest, rest_service

@@ -9,7 +9,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.log.messagelog import MIGRATIONS
-from node.log.transparency import LogKey
+from node.transparency.transparency import LogKey
 from tests.log_leaves import KEY, NOON, SERVER, leaf
 from trust.database import Pool, PoolSettings, migrate, open_pool
 from trust.errors import EvidenceRejected, MalformedMessage, StorageError

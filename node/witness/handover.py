@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.exchange.own_call import OwnAnswer, OwnRequest
-from node.log.proofs import KeptCheckpoint
-from node.log.transparency import Transparency
-from node.log.tree import BrokenLog
+from node.transparency.proofs import KeptCheckpoint
+from node.transparency.transparency import Transparency
+from node.transparency.tree import BrokenLog
 from node.witness.acquaintances import Acquaintances, Due
 from trust.errors import (
     ExchangeError,

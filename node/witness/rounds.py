@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from node.log.transparency import Transparency
+from node.transparency.transparency import Transparency
 from node.witness.handover import Handover
 from node.witness.statements import Statements
 from trust.errors import StorageError

@@ -11,8 +11,8 @@ from datetime import datetime
 
 from catalog.services import ServiceType
 from node.exchange.builtin import Call, RestAnswer
-from node.log.transparency import LogKey
 from node.messages.rest import RestRequestHead
+from node.transparency.transparency import LogKey
 from trust.errors import AccessDenied
 from trust.evidence.notes import cosign
 from trust.ids import ServerId

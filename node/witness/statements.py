@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from node.log.proofs import KeptCheckpoint
-from node.log.transparency import Stamp, Transparency
+from node.transparency.proofs import KeptCheckpoint
+from node.transparency.transparency import Stamp, Transparency
 from node.witness.registry import Announcer
 from trust.database import DATABASE_ERRORS, Pool, describe
 from trust.errors import ExchangeError, StorageError

@@ -14,8 +14,8 @@ import aiohttp
 from node.exchange.greeting import Met
 from node.exchange.own_call import OwnAnswer, OwnRequest
 from node.exchange.signer import Signers
-from node.log.log_files import TileStore
-from node.log.transparency import LogKey, Stamp, Transparency, TransparencySettings
+from node.transparency.log_files import TileStore
+from node.transparency.transparency import LogKey, Stamp, Transparency, TransparencySettings
 from node.witness.acquaintances import Acquaintances
 from node.witness.handover import Handover
 from node.witness.registry import Announcer, HttpRegistry

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from node.log.archive_recipients import ENDING, decrypt
-from node.log.archive_store import ArchiveStore
+from node.archive.recipients import ENDING, decrypt
+from node.archive.store import ArchiveStore
 from scripts.auditing.tiles import TileAudit, TreeFound
 from trust.audit.archive_links import ArchivedFile, check_links
 from trust.audit.containers import judge_container

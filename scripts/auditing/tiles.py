@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from node.log.archive_store import ArchiveStore
-from node.log.log_files import FOLDER
+from node.archive.store import ArchiveStore
+from node.transparency.log_files import FOLDER
 from trust.audit.checkpoint_checks import CheckpointVerdict, LogKeys, judge_checkpoint, keys_stated
 from trust.audit.findings import Finding
 from trust.audit.indications import Level

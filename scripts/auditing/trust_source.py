@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.log.archive_store import ArchiveStore
-from node.log.trust_list_copies import FOLDER
+from node.archive.store import ArchiveStore
+from node.archive.trust_list_copies import FOLDER
 from scripts.trustlist import load_anchor, load_trust_list
 from trust.audit.log_records import OneTrustList, TrustLists
 from trust.configuration.confhistory import FolderFiles, TrustListHistory

@@ -21,9 +21,9 @@ from typing import Protocol
 
 from cryptography import x509
 
-from node.log.sequencer import Sequencer
 from node.log.settings import TimestampingSettings
 from node.network.tsa_client import TimestampingFailed, services_of
+from node.stamping.sequencer import Sequencer
 from trust.database import DATABASE_ERRORS, Pool, describe
 from trust.digests import sha512
 from trust.errors import ExchangeError, GlobalConfOutdated, LoggingFailed, StorageError

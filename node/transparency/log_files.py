@@ -15,7 +15,7 @@ from typing import Protocol
 
 import asyncpg
 
-from node.log.tree import BrokenLog, Tree
+from node.transparency.tree import BrokenLog, Tree
 from trust.database import PooledConnection
 from trust.evidence.merkle import HASH_SIZE
 from trust.evidence.tiles import TILE_WIDTH, Tile, tile_widths, tiles_of

@@ -25,7 +25,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
-from node.log.archive_book import (
+from node.archive.book import (
     ArchiveBook,
     ArchiveFile,
     ArchiveState,
@@ -33,9 +33,9 @@ from node.log.archive_book import (
     Leaf,
     WorkerReplaced,
 )
-from node.log.archive_recipients import ENDING, Recipients, encrypt, load_recipients
-from node.log.archive_settings import ArchiveSettings
-from node.log.archive_store import ArchiveStore, StoreAddress, open_store
+from node.archive.recipients import ENDING, Recipients, encrypt, load_recipients
+from node.archive.settings import ArchiveSettings
+from node.archive.store import ArchiveStore, StoreAddress, open_store
 from node.log.containers import Stamp, name_of, write_record_container
 from node.log.messagelog import MessageLog
 from node.log.records import BodyPlace, StoredRecord

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from node.log.archive_book import ArchiveBook, ArchiveFile
-from node.log.archive_recipients import ENDING, decrypt
-from node.log.archive_store import ArchiveStore
+from node.archive.book import ArchiveBook, ArchiveFile
+from node.archive.recipients import ENDING, decrypt
+from node.archive.store import ArchiveStore
 from trust.errors import StorageError
 from trust.evidence.archives import judge_archive
 from trust.evidence.linkinginfo import START, ArchiveEnd

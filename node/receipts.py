@@ -18,14 +18,14 @@ from catalog.access import granted
 from catalog.paths import ServicePath
 from catalog.services import AccessRight, ServerConf
 from catalog.store import ServiceStore
-from node.log.archived import ArchivedContainers, ArchivedMessage
+from node.archive.archived import ArchivedContainers, ArchivedMessage
 from node.log.containers import StampSource, write_record_container
 from node.log.listing import LoggedMessage, Standing
 from node.log.messagelog import MessageLog, Place, RecordQuery
-from node.log.proofs import NotInCheckpoint, ProofReader
 from node.log.records import Side
-from node.log.tree import BrokenLog
 from node.messages.rest import RestRequestHead
+from node.transparency.proofs import NotInCheckpoint, ProofReader
+from node.transparency.tree import BrokenLog
 from trust.configuration.confhistory import FolderFiles, TrustListHistory
 from trust.errors import MalformedMessage, StorageError
 from trust.evidence.asic import form_encode, parse_container

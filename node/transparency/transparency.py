@@ -16,9 +16,9 @@ from typing import Annotated, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from node.log.log_files import LogFiles, TileStore, stored_tile
-from node.log.proofs import KeptCheckpoint, ProofReader, newest_checkpoint, with_witnesses
-from node.log.tree import LEAVES_AT_ONCE, BrokenLog, Tree
+from node.transparency.log_files import LogFiles, TileStore, stored_tile
+from node.transparency.proofs import KeptCheckpoint, ProofReader, newest_checkpoint, with_witnesses
+from node.transparency.tree import LEAVES_AT_ONCE, BrokenLog, Tree
 from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
 from trust.errors import EvidenceRejected, ExchangeError, MalformedMessage, StorageError
 from trust.evidence.checkpoints import Checkpoint, InclusionProof

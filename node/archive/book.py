@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from node.log.archive_settings import Grouping
+from node.archive.settings import Grouping
 from node.log.search import Place
 from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
 from trust.errors import StorageError

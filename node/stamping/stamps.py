@@ -10,7 +10,7 @@ from datetime import datetime
 
 import asyncpg
 
-from node.log.timestamper import Timestamper, signature_digests
+from node.stamping.timestamper import Timestamper, signature_digests
 from trust.database import DATABASE_ERRORS, Pool, describe
 from trust.errors import ExchangeError, StorageError
 from trust.evidence.timestamp_tree import BLOCK, TreeBlock

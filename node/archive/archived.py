@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from node.log.archive_store import ArchiveStore
+from node.archive.store import ArchiveStore
 from trust.database import DATABASE_ERRORS, Pool, describe
 from trust.errors import StorageError
 from trust.evidence.asic import container_name

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from node.log.log_files import TileStore, stored_tile
-from node.log.tree import Tree
+from node.transparency.log_files import TileStore, stored_tile
+from node.transparency.tree import Tree
 from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
 from trust.errors import StorageError
 from trust.evidence.checkpoints import InclusionProof
