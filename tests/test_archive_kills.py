@@ -211,10 +211,11 @@ async def test_postgresql_is_killed_at_every_step(
 
                     async def killed(*args: object) -> object:
                         step = asyncio.ensure_future(real(*args))
-                        if name not in kills and server.pid is not None:
+                        pid = server.pid  # none while the last kill is being got over
+                        if name not in kills and pid is not None:
                             kills.append(name)
                             await asyncio.sleep(0.002)
-                            os.kill(server.pid, signal.SIGKILL)
+                            os.kill(pid, signal.SIGKILL)
                         return await step
 
                     monkeypatch.setattr(owner, name, killed)

@@ -209,6 +209,7 @@ async def test_killed_in_the_middle_of_stamping(nodes: RealNodes, relay: Relay) 
     await check_everything(nodes, calls)
 
 
+@pytest.mark.skipif(not SOAK, reason="takes minutes; `make soak` runs it")
 async def test_killed_in_the_middle_of_archiving(nodes: RealNodes, relay: Relay) -> None:
     """The victim dies as soon as a new file begins to show in its archive."""
     await settle(nodes, relay, NO_GRACE)
