@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 MAX_DEPTH = 64
+MAX_DIGITS = 400  # of a number written out: the largest double has 309
 
 _NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
@@ -24,7 +25,7 @@ def parse_json(raw: bytes, max_depth: int = MAX_DEPTH) -> object:
     return json.loads(
         raw.decode("utf-8"),
         object_pairs_hook=_object,
-        parse_float=Decimal,
+        parse_float=_decimal,
         parse_constant=_no_constant,
     )
 
@@ -63,6 +64,17 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(pairs):
         raise DuplicateName
     return found
+
+
+def _decimal(text: str) -> Decimal:
+    """A number that can be written out: ten bytes may name one with a billion digits."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(text) from error
+    if abs(number.adjusted()) > MAX_DIGITS:
+        raise ValueError(text)
+    return number
 
 
 def _no_constant(name: str) -> object:

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from adapters.shapes import ValueType
 
+_MAX_DIGITS = 200_000  # of a number written out: PostgreSQL has 131072 before the point
+
 
 def fit(kind: ValueType, value: object) -> object:
     """The value as that type; raises ValueError or TypeError where it is none."""
@@ -23,7 +25,7 @@ def _text(value: object) -> str:
 
 
 def _integer(value: object) -> int:
-    number = int(value) if isinstance(value, bool) else Decimal(_text(value))
+    number = int(value) if isinstance(value, bool) else _decimal(value)
     if number != int(number):
         raise ValueError
     return int(number)
@@ -34,7 +36,10 @@ def _number(value: object) -> float:
 
 
 def _decimal(value: object) -> Decimal:
-    return value if isinstance(value, Decimal) else Decimal(_text(value))
+    number = value if isinstance(value, Decimal) else Decimal(_text(value))
+    if number.is_finite() and abs(number.adjusted()) > _MAX_DIGITS:
+        raise ValueError  # it would be written out
+    return number
 
 
 _TRUTH = {"1": True, "true": True, "t": True, "y": True, "yes": True} | {
