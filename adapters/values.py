@@ -7,7 +7,7 @@ stand there as a text and a date is always one.
 import base64
 import re
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
@@ -125,6 +125,17 @@ def _boolean(text: str) -> bool:
     return text == "true"
 
 
+def _datetime(text: str) -> datetime:
+    """A moment that there is in UTC as well, in which databases and indexes compare."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        try:
+            moment.astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError(text) from error
+    return moment
+
+
 def _binary(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
 
@@ -136,7 +147,7 @@ _READERS = {
     ValueType.DECIMAL: _number,
     ValueType.BOOLEAN: _boolean,
     ValueType.DATE: date.fromisoformat,
-    ValueType.DATETIME: datetime.fromisoformat,
+    ValueType.DATETIME: _datetime,
     ValueType.UUID: UUID,
     ValueType.BINARY: _binary,
 }

@@ -1,4 +1,4 @@
-"""Numbers of a source that are a few bytes long and would be written out in a billion digits."""
+"""Values that are short and well-formed, and beyond what can be reckoned with."""
 
 import time
 from decimal import Decimal
@@ -6,8 +6,10 @@ from decimal import Decimal
 import pytest
 
 from adapters.jsontext import parse_json
-from adapters.shapes import ValueType
+from adapters.operations import BadParameter
+from adapters.shapes import Scalar, ValueType
 from adapters.sql.fitting import fit
+from adapters.values import read_value
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,9 @@ def test_the_largest_numbers_of_a_database_fit() -> None:
     assert fit(ValueType.DECIMAL, largest) == largest
     assert fit(ValueType.INTEGER, "9223372036854775807.0") == 9223372036854775807
     assert Decimal(str(fit(ValueType.DECIMAL, "NaN"))).is_nan()
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_moment_that_utc_does_not_have_is_a_bad_parameter(text: str) -> None:
+    with pytest.raises(BadParameter):
+        read_value(Scalar(ValueType.DATETIME), text, "at")
