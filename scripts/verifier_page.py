@@ -6,7 +6,11 @@ it, and nothing is fetched by it or sent from it.
 
 import base64
 import hashlib
+import json
 from pathlib import Path
+
+from trust.configuration.confschema import ANCHOR, SHARED_PARAMETERS
+from trust.configuration.confstructure import Simple, Structure
 
 FOLDER = Path(__file__).parent / "verifier"
 PAGE = FOLDER / "verifier.html"
@@ -36,10 +40,38 @@ def build_page() -> str:
 
 def _script() -> str:
     """All modules in one scope of their own, in an order in which each knows those before it."""
-    body = "\n".join(_part(f"{name}.js") for name in _MODULES)
+    body = _schema() + "\n".join(_part(f"{name}.js") for name in _MODULES)
     if "</script" in body.lower() or not body.isascii():
         raise ValueError("a script that can't stand in the page")
     return f'\n"use strict";\n(() => {{\n{body}}})();\n'
+
+
+def _schema() -> str:
+    """The structure of configuration files, as the command has it, for the script."""
+    shapes = {"shared": _structure(SHARED_PARAMETERS), "anchor": _structure(ANCHOR)}
+    return f"const CONF_SCHEMA = {json.dumps(shapes)};\n"
+
+
+def _structure(structure: Structure) -> dict[str, object]:
+    return {
+        "fields": [
+            {
+                "name": field.name,
+                "type": field.type.what
+                if isinstance(field.type, Simple)
+                else _structure(field.type),
+                "least": field.least,
+                "most": field.most,
+                "since": field.since,
+            }
+            for field in structure.fields
+        ],
+        "attributes": [
+            {"name": one.name, "type": one.type.what, "required": one.required}
+            for one in structure.attributes
+        ],
+        "open": structure.open_since,
+    }
 
 
 def _part(name: str) -> str:

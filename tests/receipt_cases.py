@@ -216,7 +216,12 @@ def _wrong_statements(made: Exchange) -> Iterator[Case]:
                  b'{"1": 2}', b'{"a": 1,"a": 1}', b"[]  ", b'"\\/"'):  # fmt: skip
         spelled = made.receipt({"exchange.json": text.replace(b'"@"', more)})
         yield Case(f"spelling {more.hex()}", spelled, "failed", "invalid_receipt")
-    members = {"__proto__": {"user": "x"}, "toString": "y", "null": None, "deep": [[{}], []]}
+    members: dict[str, object] = {
+        "__proto__": {"user": "x"},
+        "toString": "y",
+        "null": None,
+        "deep": [[{}], []],
+    }
     for name, value in members.items():
         known = made.receipt({"exchange.json": to_json({**made.statement, name: value})})
         yield Case(f"member {name}", known, "passed")

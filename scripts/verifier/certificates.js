@@ -6,9 +6,24 @@ const RSA_KEY = "1.2.840.113549.1.1.1";
 const RSA_PSS_KEY = "1.2.840.113549.1.1.10";
 const EC_KEY = "1.2.840.10045.2.1";
 const CURVES = new Map([
-  ["1.2.840.10045.3.1.7", { name: "P-256", size: 32 }],
-  ["1.3.132.0.34", { name: "P-384", size: 48 }],
-  ["1.3.132.0.35", { name: "P-521", size: 66 }],
+  ["1.2.840.10045.3.1.7", {
+    name: "P-256",
+    size: 32,
+    p: 2n ** 256n - 2n ** 224n + 2n ** 192n + 2n ** 96n - 1n,
+    b: 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604bn,
+  }],
+  ["1.3.132.0.34", {
+    name: "P-384",
+    size: 48,
+    p: 2n ** 384n - 2n ** 128n - 2n ** 96n + 2n ** 32n - 1n,
+    b: 0xb3312fa7e23ee7e4988e056be3f82d19181d9c6efe8141120314088f5013875ac656398d8a2ed19d2a85c8edd3ec2aefn,
+  }],
+  ["1.3.132.0.35", {
+    name: "P-521",
+    size: 66,
+    p: 2n ** 521n - 1n,
+    b: 0x51953eb9618e1c9a1f929a21a0b68540eea2da725b99b315f3b8b489918ef109e156193951ec7e937b1652c0bd3bb1bf073573df883d2c34f1ef451fd46b503f00n,
+  }],
 ]);
 const RSA_SIGNATURES = new Map([
   ["1.2.840.113549.1.1.11", "SHA-256"],
@@ -90,11 +105,22 @@ function readKey(info) {
   const key = { raw: info.raw, bits: parseBits(bits), kind: parseOid(kind), curve: null, size: 0 };
   if (key.kind === EC_KEY) {
     key.curve = (parameters && CURVES.get(parseOid(parameters))) || null;
+    if (key.curve) checkPoint(key.bits, key.curve);
   } else if (key.kind === RSA_KEY) {
-    const modulus = parseInteger(parseElement(key.bits, SEQUENCE).children(2, 2)[0]);
+    const [modulus, exponent] = parseElement(key.bits, SEQUENCE).children(2, 2).map(parseInteger);
+    if (modulus <= 0n || !(modulus & 1n) || exponent < 3n || !(exponent & 1n)) {
+      throw new NotAsn1("an invalid key");
+    }
     key.size = modulus.toString(2).length;
   }
   return key;
+}
+
+/** An uncompressed point must lie on its curve: y^2 = x^3 - 3x + b. */
+function checkPoint(bits, { size, p, b }) {
+  const [x, y] = [bits.subarray(1, 1 + size), bits.subarray(1 + size)].map((half) => BigInt(`0x${hex(half) || 0}`));
+  const lies = x < p && y < p && (y * y - (x * x * x - 3n * x + b)) % p === 0n;
+  if (bits.length !== 1 + 2 * size || bits[0] !== 4 || !lies) throw new NotAsn1("an invalid key");
 }
 
 function readExtensions(listed) {

@@ -78,7 +78,11 @@ function kindOf(data) {
     if (error instanceof Malformed) return "container";
     throw error;
   }
-  if (names.some((name) => /^(?:verificationconf\/)?instance-identifier$/.test(name))) return "trust list";
+  const listed = names.every((name) => /^(?:verificationconf\/)?(?:[^/]+\/)?[^/]*$/.test(name));
+  const foreign = ["mimetype", "receipt.json"].some((name) => names.includes(name));
+  if (listed && !foreign && names.some((name) => /^(?:verificationconf\/)?instance-identifier$/.test(name))) {
+    return "trust list";
+  }
   const several = !names.includes("mimetype") && names.some((name) => name.endsWith(".asice"));
   return several ? "containers" : "container";
 }

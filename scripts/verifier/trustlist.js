@@ -7,7 +7,7 @@ const malformedConf = (text) => new Malformed(text, MALFORMED_CONF);
 
 /** The files of a trust list by their paths in its folder; throws Malformed.
  *
- * What is read here is what verdicts depend on; members, servers and groups are passed over.
+ * All of it is held to its structure; what is kept is what verdicts depend on.
  */
 function readTrustList(files) {
   const raw = files.get("instance-identifier");
@@ -86,7 +86,7 @@ const confChildren = (element, name) => childrenNamed(element, `{}${name}`);
 function confText(element, name) {
   const [found] = confChildren(element, name);
   if (!found || found.children.length) throw malformedConf(`'${element.localName}' has no '${name}'`);
-  return found.textContent;
+  return textWithout(found);
 }
 
 function confBase64(element) {
@@ -112,14 +112,16 @@ function readSharedParameters(raw, instance, version) {
   const root = confRoot(raw);
   if (nameOf(root) !== `{${XROAD}}conf`) throw malformedConf("the root element is not 'conf'");
   if (version < 2 || version > 6) throw malformedConf(`version ${version} is not known`);
+  checkStructure(root, CONF_SCHEMA.shared, version);
+  checkMembers(root);
   const said = confText(root, "instanceIdentifier");
+  if (!said.trim() || said.length > 255) throw malformedConf("'instanceIdentifier' is blank or too long");
   if (said !== instance) {
     throw malformedConf(`The SHARED-PARAMETERS of ${instance} say that they are of ${said}`);
   }
   const [settings] = confChildren(root, "globalSettings");
   if (!settings) throw malformedConf("'conf' has no 'globalSettings'");
   const freshness = confText(settings, "ocspFreshnessSeconds").trim();
-  if (!/^\+?\d{1,10}$/.test(freshness)) throw malformedConf("'ocspFreshnessSeconds' is no number");
   return {
     raw,
     version,
@@ -127,6 +129,133 @@ function readSharedParameters(raw, instance, version) {
     cas: confChildren(root, "approvedCA").map(readApprovedCa),
     tsas: confChildren(root, "approvedTSA").map((tsa) => listedCertificate(tsa)),
   };
+}
+
+// --- structure ------------------------------------------------------------------------------------
+
+/** How texts of each type look; the types and the structures are those of the command. */
+const CONF_TYPES = {
+  text: () => true,
+  base64: (text) => {
+    fromBase64(text);
+    return true;
+  },
+  boolean: (text) => /^[ \t\r\n]*(?:true|false|0|1)[ \t\r\n]*$/.test(text),
+  "number of seconds": (text) =>
+    /^[ \t\r\n]*\+?\d{1,40}[ \t\r\n]*$|^[ \t\r\n]*-0+[ \t\r\n]*$/.test(text) && Number(text) <= 2147483647,
+  time: (text) =>
+    /^[ \t\r\n]*\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:\.\d{1,12})?(?:Z|[+-]\d\d:\d\d)?[ \t\r\n]*$/.test(text),
+  id: (text) => /^[ \t\r\n]*[\p{L}_][\p{L}\p{N}_.\-\u00b7]*[ \t\r\n]*$/u.test(text),
+};
+
+function fitsType(text, type) {
+  const values = /^one of (.*)$/.exec(type);
+  if (values) return values[1].split(", ").includes(text);
+  try {
+    return CONF_TYPES[type](text);
+  } catch {
+    return false;
+  }
+}
+
+/** Hold an element to its structure; throws Malformed, `malformed_global_conf`. */
+function checkStructure(element, structure, version) {
+  const inside = element.localName;
+  checkConfAttributes(element, structure.attributes);
+  if (hasLooseText(element)) throw malformedConf(`text stands between the elements of '${inside}'`);
+  const fields = structure.fields.filter((field) => field.since <= version);
+  const mayBeAnything = (rest) =>
+    structure.open !== null && version >= structure.open && !rest.some((field) => field.least);
+  const counts = new Map();
+  let position = 0;
+  let matched = false;
+  for (const child of element.children) {
+    const name = child.namespaceURI ? nameOf(child) : child.localName;
+    const match = fields.findIndex((field, place) => place >= position && field.name === name);
+    const opened = mayBeAnything(fields.slice(position + 1));
+    const repeated = matched && match === position && fields[position].most === 1;
+    if (match >= 0 && !(opened && repeated)) {
+      [position, matched] = [match, true];
+      counts.set(name, (counts.get(name) || 0) + 1);
+      checkField(child, fields[match], version);
+    } else if (opened) {
+      position = fields.length;
+    } else {
+      throw malformedConf(`'${child.localName}' does not stand in its place in '${inside}'`);
+    }
+  }
+  for (const { name, least, most } of fields) {
+    const count = counts.get(name) || 0;
+    if (count < least || (most !== null && count > most)) {
+      throw malformedConf(`'${inside}' has ${count} times '${name}'`);
+    }
+  }
+}
+
+function checkField(child, field, version) {
+  if (typeof field.type !== "string") return checkStructure(child, field.type, version);
+  checkConfAttributes(child, []);
+  if (child.children.length) throw malformedConf(`'${child.localName}' holds elements, expected text`);
+  const text = textWithout(child);
+  if (!fitsType(text, field.type)) throw malformedConf(`'${child.localName}' is no ${field.type}`);
+  return undefined;
+}
+
+/** The text of an element, comments and instructions left out. */
+const textWithout = (element) =>
+  Array.from(element.childNodes, (node) => (isMarkup(node) ? "" : node.data)).join("");
+
+function checkConfAttributes(element, wanted) {
+  const xsi = "{http://www.w3.org/2001/XMLSchema-instance}";
+  const hints = [`${xsi}schemaLocation`, `${xsi}noNamespaceSchemaLocation`];
+  const found = attributesOf(element);
+  for (const name of found.keys()) {
+    if (!hints.includes(name) && !wanted.some((one) => one.name === name)) {
+      throw malformedConf(`'${element.localName}' has an unexpected attribute '${name}'`);
+    }
+  }
+  for (const { name, type, required } of wanted) {
+    const missing = !found.has(name);
+    if (missing ? required : !fitsType(found.get(name), type)) {
+      throw malformedConf(`'${element.localName}' has no good attribute '${name}'`);
+    }
+  }
+}
+
+/** Members, subsystems and servers must be nameable, and refer to one another by ids that exist. */
+function checkMembers(root) {
+  const ids = new Set();
+  const named = (element, parts) => {
+    confIdentifier(parts);
+    const id = element.getAttribute("id");
+    if (id === null) return;
+    if (ids.has(id.trim())) throw malformedConf(`the id '${id}' is used twice`);
+    ids.add(id.trim());
+  };
+  for (const member of confChildren(root, "member")) {
+    const kind = confText(confChildren(member, "memberClass")[0], "code");
+    const parts = [kind, confText(member, "memberCode")];
+    named(member, parts);
+    for (const subsystem of confChildren(member, "subsystem")) {
+      named(subsystem, [...parts, confText(subsystem, "subsystemCode")]);
+    }
+  }
+  for (const server of confChildren(root, "securityServer")) {
+    const clients = confChildren(server, "client").map((one) => one.textContent);
+    for (const id of [confText(server, "owner"), ...clients]) {
+      if (!ids.has(id.trim())) throw malformedConf(`no member or subsystem has the id '${id}'`);
+    }
+    confIdentifier([confText(server, "serverCode")]);
+  }
+  for (const group of confChildren(root, "globalGroup")) confIdentifier([confText(group, "groupCode")]);
+}
+
+function confIdentifier(parts) {
+  try {
+    checkedParts(parts);
+  } catch (error) {
+    throw malformedConf(error.message);
+  }
 }
 
 function listedCertificate(element) {
@@ -184,6 +313,7 @@ function parseAnchor(raw) {
   if (nameOf(root) !== `{${XROAD}}configurationAnchor`) {
     throw new Malformed("The file is no anchor", "malformed_anchor");
   }
+  checkStructure(root, CONF_SCHEMA.anchor, 2);
   const certificates = confChildren(root, "source")
     .flatMap((source) => confChildren(source, "verificationCert"))
     .map(confBase64);

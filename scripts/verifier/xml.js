@@ -26,12 +26,78 @@ function parseXml(raw, maxBytes, what) {
   const text = xmlText(raw, invalid);
   const prolog = PROLOG.exec(text)[0].length;
   if (text.startsWith("<!DOCTYPE", prolog)) throw invalid("has a document type declaration");
+  checkTokens(text, invalid);
   const parsed = new DOMParser().parseFromString(text.replace(/^\ufeff/, ""), "application/xml");
   const root = parsed.documentElement;
   if (!root || isParserError(root)) throw invalid("is not well-formed");
   if (parsed.doctype) throw invalid("has a document type declaration");
   checkDepth(root, invalid);
   return root;
+}
+
+const XML_NAME = "[\\p{L}_:][\\p{L}\\p{N}\\p{M}_:.\\u00b7-]*";
+const XML_REFERENCE = "&(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9A-Fa-f]+);";
+const XML_VALUE = ['"', "'"]
+  .map((quote) => `${quote}[^${quote}<&]*(?:${XML_REFERENCE}[^${quote}<&]*)*${quote}`)
+  .join("|");
+const XML_TAG = new RegExp(
+  `<(?:/${XML_NAME}\\s*|${XML_NAME}(?:\\s+${XML_NAME}\\s*=\\s*(?:${XML_VALUE}))*\\s*/?)>`, "uy",
+);
+const XML_INSTRUCTION = new RegExp(`<\\?${XML_NAME}(?:\\s|\\?>)`, "uy");
+const XML_REFERENCES = new RegExp(`&(?!${XML_REFERENCE.slice(1)})`, "u");
+const XML_FORBIDDEN = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|\p{Surrogate}/u;
+const XMLNS_VALUE = /\sxmlns(?::[^\s=]+)?\s*=\s*(?:"([^"]*)"|'([^']*)')/g;
+const XML_URI = /^(?:[A-Za-z0-9._~:/?#[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*$/;
+
+/** Refuse what is not well-formed: browsers let some of it pass. Nesting is left to the parser. */
+function checkTokens(text, invalid) {
+  if (XML_FORBIDDEN.test(text)) throw invalid("holds characters that XML does not have");
+  let at = text.startsWith("\ufeff") ? 1 : 0;
+  while (at < text.length) {
+    const end = endOfToken(text, at);
+    if (end < 0) throw invalid(`is not well-formed at character ${at + 1}`);
+    if (/^<[^!?/]/.test(text.slice(at, at + 2))) {
+      for (const [, double, single] of text.slice(at, end).matchAll(XMLNS_VALUE)) {
+        const uri = withoutReferences(double ?? single);
+        if (!XML_URI.test(uri)) throw invalid(`is not well-formed: '${uri}' is not a valid URI`);
+      }
+    }
+    at = end;
+  }
+}
+
+function withoutReferences(text) {
+  const named = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };
+  return text.replace(/&(#x?)?(\w+);/g, (_, number, name) => {
+    if (!number) return named[name];
+    const code = parseInt(name, number === "#x" ? 16 : 10);
+    return code <= 0x10ffff ? String.fromCodePoint(code) : "\0";
+  });
+}
+
+/** Where the token that begins here ends; -1 when it is none. */
+function endOfToken(text, at) {
+  const behind = (mark, from) => {
+    const found = text.indexOf(mark, from);
+    return found < 0 ? -1 : found + mark.length;
+  };
+  if (text.startsWith("<!--", at)) {
+    const end = behind("--", at + 4);
+    return text[end] === ">" ? end + 1 : -1;
+  }
+  if (text.startsWith("<![CDATA[", at)) return behind("]]>", at + 9);
+  if (text.startsWith("<?", at)) {
+    XML_INSTRUCTION.lastIndex = at;
+    return XML_INSTRUCTION.test(text) ? behind("?>", at + 2) : -1;
+  }
+  if (text[at] === "<") {
+    XML_TAG.lastIndex = at;
+    return XML_TAG.test(text) ? XML_TAG.lastIndex : -1;
+  }
+  const next = text.indexOf("<", at);
+  const end = next < 0 ? text.length : next;
+  const content = text.slice(at, end);
+  return content.includes("]]>") || XML_REFERENCES.test(content) ? -1 : end;
 }
 
 function xmlText(raw, invalid) {
