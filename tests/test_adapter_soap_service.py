@@ -377,8 +377,10 @@ async def test_the_check_connects_and_asks_nothing() -> None:
     received = asyncio.get_running_loop().create_future()
 
     async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        received.set_result(await reader.read())
+        found = await reader.read()
         writer.close()
+        await writer.wait_closed()
+        received.set_result(found)
 
     async with await asyncio.start_server(read, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -403,15 +405,19 @@ async def test_the_check_judges_the_certificate(
         assert found == "the service: SSLCertVerificationError"
     assert service.requests == []
     monkeypatch.setattr(calling, "_PROBE", 0.1)
+    gone = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # until the other side goes away
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         found = await HttpCaller(f"https://127.0.0.1:{port}/", good).problem()
+        await asyncio.wait_for(gone.wait(), 5)
     assert found == "the service does not answer"
-
-
-async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read()  # until the other side goes away
-    writer.close()
 
 
 # Attachments.
