@@ -12,7 +12,10 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 
+from catalog.about import NOTHING_SAID, About
+from catalog.mapping import NO_MAPPING, ServiceMapping
 from catalog.paths import PathGlob
+from catalog.terms import NO_TERMS, Terms
 from trust.ids import ClientId, GlobalGroupId, LocalGroupId, ServiceId
 
 ANY_METHOD = "*"
@@ -106,6 +109,8 @@ class Service:
         description_url: where its OpenAPI description or WSDL is; empty when there is none.
         title: a name for people.
         repair_headers: whether the header of a SOAP answer is completed from the request.
+        mapping: where facts stand in its answers, and what names the subject.
+        about: what is said of it in the catalog.
     """
 
     id: ServiceId
@@ -119,6 +124,8 @@ class Service:
     description_url: str = ""
     title: str = ""
     repair_headers: bool = False
+    mapping: ServiceMapping = NO_MAPPING
+    about: About = NOTHING_SAID
 
     @property
     def description(self) -> DescriptionSource | None:
@@ -141,11 +148,17 @@ Subject = ClientId | GlobalGroupId | LocalGroupId
 
 @dataclass(frozen=True, slots=True)
 class AccessRight:
-    """A subject may call an endpoint of a service, in all its versions."""
+    """A subject may call an endpoint of a service, in all its versions: a grant.
+
+    Attributes:
+        number: of its row, by which records name it; 0 while it has none.
+    """
 
     subject: Subject
     service_code: str
     endpoint: Endpoint = BASE_ENDPOINT
+    terms: Terms = NO_TERMS
+    number: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +169,8 @@ class HostedClient:
         certificates: DER of its information system's certificates: who may call as this client,
             and whom its services are behind.
         repairs: what is added to its SOAP calls.
+        grants: rights that were asked for and approved, beside those that are declared; a new
+            declaration leaves them as they are.
     """
 
     id: ClientId
@@ -166,6 +181,7 @@ class HostedClient:
     local_groups: tuple[LocalGroup, ...] = ()
     rights: tuple[AccessRight, ...] = ()
     repairs: frozenset[Repair] = frozenset()
+    grants: tuple[AccessRight, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +191,8 @@ class Rule:
     subject: Subject
     method: str  # upper case, or `*`
     glob: PathGlob
+    terms: Terms = NO_TERMS
+    number: int = 0
 
     def covers(self, method: str, path: str) -> bool:
         return self.method in (ANY_METHOD, method.upper()) and self.glob.matches(path)
@@ -209,9 +227,15 @@ class ServerConf:
     def _rules(self) -> Mapping[tuple[ClientId, str], tuple[Rule, ...]]:
         found: dict[tuple[ClientId, str], list[Rule]] = {}
         for client in self.clients:
-            for right in client.rights:
+            for right in (*client.rights, *client.grants):
                 endpoint = right.endpoint
-                rule = Rule(right.subject, endpoint.method.upper(), PathGlob.parse(endpoint.path))
+                rule = Rule(
+                    right.subject,
+                    endpoint.method.upper(),
+                    PathGlob.parse(endpoint.path),
+                    right.terms,
+                    right.number,
+                )
                 found.setdefault((client.id, right.service_code), []).append(rule)
         return {key: tuple(rules) for key, rules in found.items()}
 
