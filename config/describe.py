@@ -7,7 +7,7 @@ others are commented out with their default.
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 
@@ -87,6 +87,8 @@ _SAMPLES = {
     Path: Path("file"),
     timedelta: timedelta(seconds=30),
     ByteSize: ByteSize(1 << 20),
+    date: date(2027, 1, 31),
+    datetime: datetime(2027, 1, 31, 8, tzinfo=UTC),
     tuple: (),
     dict: {},
     ClientId: ClientId("EX", "GOV", "1234567", "portal"),
@@ -138,6 +140,8 @@ def toml_value(value: object) -> str:
     """A value as it is written in a settings file."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, date):
+        return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, ByteSize):
         return json.dumps(str(value))
     if isinstance(value, int | float):

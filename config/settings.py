@@ -30,6 +30,8 @@ from trust.settings import SettingProblem
 
 T = TypeVar("T")
 Place = tuple[str | int, ...]
+# What is wrong between settings, here or (with its own line) in a file that they name.
+Check = Callable[[T], Iterable[SettingProblem | ConfigurationProblem]]
 
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)| \(at end of document\)")
 
@@ -39,7 +41,7 @@ def load_settings(
     path: Path,
     *,
     environment: Mapping[str, str] | None = None,
-    check: Callable[[T], Iterable[SettingProblem]] | None = None,
+    check: Check[T] | None = None,
 ) -> T:
     """Read settings from a file, or raise ConfigurationError with everything that is wrong.
 
@@ -66,7 +68,7 @@ def parse_settings(
     file: str,
     folder: Path,
     environment: Mapping[str, str] | None = None,
-    check: Callable[[T], Iterable[SettingProblem]] | None = None,
+    check: Check[T] | None = None,
 ) -> T:
     """Read settings from TOML text; relative paths in it are taken from `folder`."""
     try:
@@ -79,10 +81,9 @@ def parse_settings(
     overlay_environment(cls, document, environment or {})
     settings = reader.table(cls, document, ())
     if not reader.problems and check is not None:
-        for problem in check(settings):
-            reader.complain(problem.path, problem.found, problem.expected)
+        reader.check(check(settings))
     if reader.problems:
-        raise ConfigurationError(sorted(reader.problems, key=lambda p: p.line))
+        raise ConfigurationError(sorted(reader.problems, key=lambda p: (p.file != file, p.line)))
     return cast(T, settings)
 
 
@@ -120,6 +121,14 @@ class _Reader:
         self.folder = folder
         self.lines = lines
         self.problems: list[ConfigurationProblem] = []
+
+    def check(self, problems: Iterable[SettingProblem | ConfigurationProblem]) -> None:
+        """Keep what a check found; what is in another file already knows its line."""
+        for problem in problems:
+            if isinstance(problem, ConfigurationProblem):
+                self.problems.append(problem)
+            else:
+                self.complain(problem.path, problem.found, problem.expected)
 
     def complain(self, place: Place, found: str, expected: str) -> None:
         while place and place not in self.lines:

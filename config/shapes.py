@@ -5,7 +5,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from trust.ids import ClientId, GlobalGroupId, ServerId, ServiceId
 from trust.settings import EXAMPLE, MEANING, Bounds, ByteSize, Matching, format_duration
 
-SCALARS = (str, bool, int, float, Path, timedelta, ByteSize)
+SCALARS = (str, bool, int, float, Path, timedelta, ByteSize, date, datetime)
 IDENTIFIERS = {
     ClientId: "an identifier INSTANCE:CLASS:CODE[:SUBSYSTEM]",
     ServiceId: "an identifier INSTANCE:CLASS:CODE:SUBSYSTEM:SERVICE[:VERSION]",
@@ -164,6 +164,8 @@ _SCALAR_WORDS = {
     Path: "a path",
     timedelta: 'a duration such as "30s", "5m", "2h", "1d"',
     ByteSize: 'a size such as "64 KiB", "10 MiB"',
+    date: "a day such as 2027-01-31, without quotes",
+    datetime: "a day such as 2027-01-31, or a moment such as 2027-01-31T08:00:00Z, without quotes",
 }
 
 

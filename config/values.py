@@ -1,7 +1,7 @@
-"""One TOML value becomes one setting: numbers, texts, durations, sizes, identifiers."""
+"""One TOML value becomes one setting: numbers, texts, durations, days, sizes, identifiers."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -110,6 +110,29 @@ def _path(raw: object) -> Path:
     return Path(text)
 
 
+def _day(raw: object) -> date:
+    if isinstance(raw, EnvironmentText):
+        return _parsed(date.fromisoformat, raw)
+    if isinstance(raw, datetime) or not isinstance(raw, date):
+        raise Unfit
+    return raw
+
+
+def _moment(raw: object) -> datetime:
+    """A moment in UTC; a day is its first moment, and one without an offset might be any."""
+    if isinstance(raw, EnvironmentText):
+        raw = _parsed(datetime.fromisoformat, raw)
+    if isinstance(raw, datetime):
+        if raw.tzinfo is None:
+            raise Unfit
+        return _parsed(_in_utc, raw)
+    return datetime.combine(_day(raw), datetime.min.time(), UTC)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
 def _global_group(text: str) -> GlobalGroupId:
     return GlobalGroupId(*_exactly(text.split(":"), 2))
 
@@ -140,6 +163,8 @@ _CONVERTERS: Mapping[type, Callable[[object], object]] = {
     Path: _path,
     timedelta: _written(parse_duration),
     ByteSize: _written(ByteSize.parse),
+    date: _day,
+    datetime: _moment,
     ClientId: _written(ClientId.from_colons),
     ServiceId: _written(ServiceId.from_colons),
     ServerId: _written(ServerId.from_colons),

@@ -1,7 +1,7 @@
 """Settings files become settings classes, and every mistake is shown where it stands."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -256,6 +256,59 @@ class Range:
     def __post_init__(self) -> None:
         if self.low > self.high:
             raise ValueError("low up to high")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dated:
+    day: date | None = setting(None, "a day")
+    moment: datetime | None = setting(None, "a moment")
+
+
+def test_days_and_moments_are_read_in_utc() -> None:
+    read = parse_settings(
+        Dated, "day = 2027-01-31\nmoment = 2027-01-31T08:00:00+02:00", file="f", folder=Path()
+    )
+    assert read == Dated(day=date(2027, 1, 31), moment=datetime(2027, 1, 31, 6, tzinfo=UTC))
+    whole = parse_settings(Dated, "moment = 2027-01-31", file="f", folder=Path())
+    assert whole.moment == datetime(2027, 1, 31, tzinfo=UTC)
+    given = {"SACBE_DAY": "2027-01-31", "SACBE_MOMENT": "2027-01-31T06:00:00Z"}
+    assert parse_settings(Dated, "", file="f", folder=Path(), environment=given) == read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "day = 2027-01-31T08:00:00Z",
+        'day = "2027-01-31"',
+        "moment = 2027-01-31T08:00:00",
+        "moment = 08:00:00",
+        "moment = 0001-01-01T00:00:00+05:00",
+    ],
+)
+def test_a_moment_that_may_be_any_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"f:1: .* a day such as 2027-01-31"):
+        parse_settings(Dated, text, file="f", folder=Path())
+
+
+def test_the_example_of_a_day_is_one() -> None:
+    shown = describe_settings(Dated).replace("#day", "day").replace("#moment", "moment")
+    read = parse_settings(Dated, shown, file="f", folder=Path())
+    assert read == Dated(day=date(2027, 1, 31), moment=datetime(2027, 1, 31, 8, tzinfo=UTC))
+
+
+def test_a_check_may_find_what_is_wrong_in_another_file() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        parse_settings(
+            Dated,
+            "day = 2027-01-31",
+            file="f",
+            folder=Path(),
+            check=lambda _: [
+                ConfigurationProblem("other", 1, "x", "y"),
+                SettingProblem(("day",), "a", "b"),
+            ],
+        )
+    assert [(p.file, p.line) for p in refused.value.problems] == [("f", 1), ("other", 1)]
 
 
 def test_a_table_that_refuses_its_values_is_shown_with_its_reason() -> None:
