@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from catalog.services import ServiceType
+from node.body import Section
 from node.exchange.snapshot import Snapshot
 from node.messages.rest import RestRequestHead
 from node.messages.soap import SoapMessage
@@ -22,11 +23,13 @@ class Call:
 
     Attributes:
         content_type: of the request as its information system sent it.
+        body: of a REST request, while it is answered; None before, and when there is none.
     """
 
     request: SoapMessage | RestRequestHead
     snapshot: Snapshot
     content_type: str = "text/xml"
+    body: Section | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ Source: transport.md 10.1; design.md 3; X-Road 7.8 ServerProxyHandler.java.
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from aiohttp import web
@@ -168,7 +168,8 @@ class Provider:
                 yield reply
             return
         account.request_out = account.request_in
-        answer = await service.answer(call.built_in(admitted.snapshot))
+        asked = replace(call.built_in(admitted.snapshot), body=_rest_body_of(admitted))
+        answer = await service.answer(asked)
         if isinstance(answer, RestAnswer):
             account.status = answer.status
         yield call.reply(answer, admitted.message)
@@ -264,6 +265,11 @@ class Provider:
             log=log,
             nested=not admitted.call.rest,
         )
+
+
+def _rest_body_of(admitted: Admitted) -> Section | None:
+    message = admitted.message
+    return message.attachments[0].body if message.rest and message.attachments else None
 
 
 def _form(envelope: RequestEnvelope) -> SignatureForm:
