@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from node.app import open_database
 from node.archive.archiver import Archiver, open_archive_store
 from node.archive.book import ArchiveFile
 from node.archive.check import check_archive
 from node.archive.recipients import ENDING, decrypt
 from node.archive.store import ArchiveStore
 from node.log.messagelog import MessageLog
+from node.parts.database import open_database
 from node.settings import NodeSettings
 from node.stamping.stamps import StampReader
 from scripts.arguments import add_action, add_config

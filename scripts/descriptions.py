@@ -18,10 +18,10 @@ from catalog.services import (
     ServiceType,
 )
 from catalog.store import ServiceStore
-from node.app import open_database
 from node.internal_tls import open_internal_identity
 from node.metadata.descriptions import sources_of
 from node.network.information_system import Download, InformationSystem
+from node.parts.database import open_database
 from node.settings import NodeSettings
 from scripts.arguments import Actions, add_action, add_config
 from scripts.databases import database_address

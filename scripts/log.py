@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from node.app import open_database
 from node.archive.archived import archive_files_of
 from node.log.containers import Document, stamped_documents
 from node.log.export import export_folder, export_zip
 from node.log.listing import LoggedMessage, Standing
 from node.log.messagelog import MessageLog, Place, RecordQuery
 from node.log.records import Side
+from node.parts.database import open_database
 from node.settings import NodeSettings
 from node.stamping.stamps import StampReader
 from scripts.arguments import add_action, add_config, moment, whole_number

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
-from node.app import open_database
 from node.monitoring.report import ServiceSummary, summarize
+from node.parts.database import open_database
 from node.settings import NodeSettings
 from scripts.arguments import Actions, add_action, add_config, moment
 from scripts.databases import database_address

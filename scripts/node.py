@@ -10,7 +10,8 @@ from catalog.changes import difference
 from catalog.declaration import ServicesDeclaration, declaration_problems, hosted_clients
 from catalog.store import ServiceStore
 from config.settings import load_settings
-from node.app import Node, open_database
+from node.app import Node
+from node.parts.database import open_database
 from node.settings import NodeSettings
 from scripts.arguments import add_action, add_config, add_example, print_example
 from scripts.databases import database_address, read_dsn

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
-from node.app import open_database
+from node.parts.database import open_database
 from node.reconciliation.wishes import FoundDifference, Outcome, Wish, Wishes
 from node.settings import NodeSettings
 from scripts.arguments import add_config

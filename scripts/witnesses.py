@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from node.app import open_database
+from node.parts.database import open_database
 from node.settings import NodeSettings
 from node.witness.standing import OwnLog, load_own_log
 from scripts.arguments import Actions, add_action, add_config

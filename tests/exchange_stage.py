@@ -118,7 +118,7 @@ async def verified(
     assert len(record.attachments) == len(bodies)
     for number, (kept, body) in enumerate(zip(record.attachments, bodies, strict=True), start=1):
         assert (kept.size, kept.digest) == (len(body), sha512(body))
-        assert await node.running.log.body_of(record, number) == body
+        assert await node.running.kept.log.body_of(record, number) == body
         parts[f"/attachment{number}"] = PartDigest.of(f"/attachment{number}", body)
     sender = record.service.provider if record.response else record.client
     message = SignedMessage(

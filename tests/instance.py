@@ -31,7 +31,8 @@ from catalog.services import (
     ServiceType,
 )
 from catalog.store import ServiceStore
-from node.app import Node, open_database
+from node.app import Node
+from node.parts.database import open_database
 from node.settings import (
     AdminSettings,
     ConfigurationSettings,
@@ -321,7 +322,8 @@ class Instance:
         self.files |= files
         for member in self.members:
             if member.node is not None:
-                assert await member.node.updater.update(), member.node.updater.last_error
+                updater = member.node.who.updater
+                assert await updater.update(), updater.last_error
 
     async def start(self, *members: NodeUnderTest) -> None:
         """Publish, start these nodes (or every one) and wait until each is ready."""
@@ -338,9 +340,9 @@ async def ready(member: NodeUnderTest, patience: float = 20) -> None:
     node = member.running
     deadline = asyncio.get_running_loop().time() + patience
     while True:
-        await node.updater.update()
-        await node.ocsp.update()
-        node.identity.update()
+        await node.who.updater.update()
+        await node.who.ocsp.update()
+        node.who.identity.update()
         found = await node.health.readiness()
         if found.ready:
             return

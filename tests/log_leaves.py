@@ -40,7 +40,7 @@ async def add_leaves(pool: Pool, count: int, salt: str = "") -> int:
 async def first_round(member: NodeUnderTest) -> None:
     """Wait until a node that was started has had its first round, so that no other one runs."""
     async with asyncio.timeout(30):
-        while member.running.witnesses.rounds.open_alarms < 0:  # noqa: ASYNC110 - no event for it
+        while member.running.kept.witnesses.rounds.open_alarms < 0:  # noqa: ASYNC110 - no event for it
             await asyncio.sleep(0.02)
 
 

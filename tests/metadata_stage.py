@@ -138,7 +138,7 @@ class Stage:
     def snapshot(self) -> Snapshot:
         """What the provider's node goes by now."""
         node = self.provider.running
-        conf = node.updater.conf
+        conf = node.who.updater.conf
         assert conf is not None
         return Snapshot(conf, node.services.conf, self.instance.pki.at)
 

@@ -137,4 +137,4 @@ async def records(
 ) -> tuple[StoredRecord, ...]:
     """What the node's log has of one exchange, oldest first."""
     query = RecordQuery(exchange_id=exchange_id, message_id=message_id)
-    return (await node.running.log.find(query)).records
+    return (await node.running.kept.log.find(query)).records

@@ -1,8 +1,10 @@
 """Access decisions: their order, their subjects, and the paths they are about."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from catalog.access import decide
+from catalog.access import TermsNotMet, decide, granted
 from catalog.paths import ServicePath
 from catalog.services import (
     AccessRight,
@@ -15,6 +17,7 @@ from catalog.services import (
     ServiceType,
     Subject,
 )
+from catalog.terms import NO_TERMS, Refusal, Terms
 from trust.errors import (
     AccessDenied,
     ExchangeError,
@@ -62,11 +65,12 @@ def call(
     caller: ClientId = CALLER,
     service: ServiceId = PEOPLE,
 ) -> Service:
-    return decide(conf, caller, service, method, ServicePath.parse(path), lambda g: g == TOWNS)
+    found = decide(conf, caller, service, method, ServicePath.parse(path), lambda g: g == TOWNS)
+    return found.service
 
 
 def soap(conf: ServerConf, service: ServiceId) -> Service:
-    return decide(conf, CALLER, service, None, None, lambda group: False)
+    return decide(conf, CALLER, service, None, None, lambda group: False).service
 
 
 @pytest.mark.parametrize("subject", [CALLER, TOWNS, CLERKS])
@@ -210,3 +214,91 @@ def test_only_registered_clients_are_found_for_exchanges() -> None:
     assert conf().client(PROVIDER) is not None
     assert conf().client(CALLER) is None
     assert conf().service(PEOPLE) == rest()
+
+
+# --- rights with terms ----------------------------------------------------------------------------
+
+AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+BENEFITS = "urn:ex:purpose:benefits"
+TAXES = "urn:ex:purpose:taxes"
+
+
+def given(number: int, endpoint: Endpoint | None = None, **terms: object) -> AccessRight:
+    found = Terms(**terms)  # type: ignore[arg-type]
+    return AccessRight(CALLER, "people", endpoint or Endpoint(), found, number)
+
+
+def number_of(
+    *rights: AccessRight, path: str = "/a", purpose: str = BENEFITS, at: datetime | None = AT
+) -> int:
+    parsed = ServicePath.parse(path)
+    found = decide(
+        conf(*rights), CALLER, PEOPLE, "GET", parsed, lambda group: False, purpose=purpose, at=at
+    )
+    return found.rule.number
+
+
+def test_a_right_without_terms_comes_before_all_with_terms() -> None:
+    assert number_of(given(1, fields=None, legal_basis="law"), given(2)) == 2
+
+
+def test_of_the_rights_whose_terms_are_met_the_one_that_gives_most_counts() -> None:
+    small, large = given(1, fields=("name",)), given(2, fields=("name", "birth"))
+    whole = given(9, purposes=(BENEFITS,))
+    assert number_of(small, large) == 2
+    assert number_of(small, large, whole) == 9
+    assert number_of(small, large, whole, purpose=TAXES) == 2
+    assert number_of(given(4, fields=("b",)), given(3, fields=("a",))) == 3
+    assert number_of(small, given(2, fields=("a", "b"), valid_until=AT)) == 1
+
+
+def test_one_right_with_terms_must_cover_every_reading_of_a_path() -> None:
+    parts = [Endpoint("GET", path) for path in ("/a/b", "/a%2Fb")]
+    divided = [given(number, part, fields=("x",)) for number, part in enumerate(parts, start=1)]
+    with pytest.raises(AccessDenied) as refused:
+        number_of(*divided, path="/a%2Fb")
+    assert refused.value.code == "access_denied"
+    mixed = (AccessRight(CALLER, "people", parts[0], number=1), divided[1])
+    with pytest.raises(AccessDenied):
+        number_of(*mixed, path="/a%2Fb")
+    assert number_of(*divided, given(3, Endpoint("GET", "/**"), fields=()), path="/a%2Fb") == 3
+
+
+@pytest.mark.parametrize(
+    ("terms", "purpose", "refusal"),
+    [
+        ([{"purposes": (TAXES,)}], "", Refusal.PURPOSE_MISSING),
+        ([{"purposes": (TAXES,)}], BENEFITS, Refusal.PURPOSE_NOT_GRANTED),
+        ([{"valid_until": AT}], BENEFITS, Refusal.EXPIRED),
+        ([{"valid_from": AT + DAY}], BENEFITS, Refusal.NOT_YET_VALID),
+        ([{"valid_until": AT}, {"valid_from": AT + DAY}], BENEFITS, Refusal.NOT_YET_VALID),
+        ([{"valid_until": AT}, {"purposes": (TAXES,)}], BENEFITS, Refusal.PURPOSE_NOT_GRANTED),
+        ([{"valid_until": AT, "purposes": (BENEFITS,)}], TAXES, Refusal.EXPIRED),
+    ],
+)  # fmt: skip
+def test_which_term_is_not_met_is_said_and_no_more(
+    terms: list[dict[str, object]], purpose: str, refusal: Refusal
+) -> None:
+    rights = [given(70 + place, **each) for place, each in enumerate(terms)]
+    with pytest.raises(TermsNotMet) as refused:
+        number_of(*rights, purpose=purpose)
+    error = refused.value
+    assert (error.refusal, error.code) == (refusal, f"access_denied.{refusal}")
+    assert not {"70", TAXES, BENEFITS} & set(error.text.split())
+    assert "grant 70" in error.detail
+    assert f"purpose stated: {purpose or 'none'}" in error.detail
+
+
+def test_without_a_moment_no_right_with_dates_is_met() -> None:
+    assert number_of(given(1, fields=()), at=None) == 1
+    with pytest.raises(TermsNotMet):
+        number_of(given(1, valid_until=AT + DAY), at=None)
+
+
+def test_what_may_be_called_is_listed_as_long_as_its_dates_hold() -> None:
+    rights = (given(1, purposes=(TAXES,)), given(2, valid_until=AT), given(3))
+    found = granted(conf(*rights), CALLER, PEOPLE, lambda group: False, AT)
+    assert [rule.number for rule in found] == [1, 3]
+    assert [rule.terms == NO_TERMS for rule in found] == [False, True]
+    assert len(granted(conf(*rights), CALLER, PEOPLE, lambda group: False)) == 3

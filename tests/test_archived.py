@@ -135,7 +135,7 @@ async def test_asic_answers_from_log_and_archive(
 async def leave(pair: Pair) -> None:
     """Let everything that MUNI has be archived and leave its database, as after a month."""
     node = pair.muni.running
-    assert node.archiver is not None
-    await node.stamps.stamp_now()
-    await node.archiver.archive(everything=True)
-    await node.log._pool.execute("DELETE FROM message_record")
+    assert node.kept.archiver is not None
+    await node.kept.stamps.stamp_now()
+    await node.kept.archiver.archive(everything=True)
+    await node.kept.log._pool.execute("DELETE FROM message_record")

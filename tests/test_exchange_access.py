@@ -202,7 +202,7 @@ def shows(issued: Issued | TlsIdentity | None) -> ssl.SSLContext:
 async def test_connections_of_information_systems(
     stage: Stage, caller: ClientId, plain: str, nothing: str, known: str, other: str
 ) -> None:
-    own = stage.consumer.running.internal
+    own = stage.consumer.running.who.internal
     path = f"/r1/{PROVIDER.path}/open"
     headers = [("X-Road-Client", caller.path)]
     for tls, problem in (
@@ -387,7 +387,7 @@ async def test_no_other_server_is_asked_once_a_request_was_sent(stage: Stage, sa
         await writer.drain()
 
     stage.rogue.visit = cut
-    reputation = stage.consumer.running.peers._reputation
+    reputation = stage.consumer.running.exchanges.peers._reputation
     reputation.forget_all_but([])
     reputation.failed(stage.first.server)  # so the rogue is asked first
     headers = [("X-Road-Client", FREE.path)]
@@ -402,7 +402,7 @@ async def test_no_other_server_is_asked_once_a_request_was_sent(stage: Stage, sa
 
 @pytest.mark.parametrize("hangs", ["handshake", "certificate"])
 async def test_another_server_is_asked_while_nothing_was_sent(stage: Stage, hangs: str) -> None:
-    reputation = stage.consumer.running.peers._reputation
+    reputation = stage.consumer.running.exchanges.peers._reputation
     reputation.forget_all_but([])
     reputation.failed(stage.first.server)
     if hangs == "handshake":

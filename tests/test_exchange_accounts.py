@@ -72,7 +72,7 @@ def books(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Books:
     monkeypatch.setattr(
         stage.consumer.running.systems_port.consumer, "ended", found.consumer.append
     )
-    monkeypatch.setattr(stage.provider.running.provider, "ended", found.provider.append)
+    monkeypatch.setattr(stage.provider.running.exchanges.provider, "ended", found.provider.append)
     return found
 
 

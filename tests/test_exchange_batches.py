@@ -79,7 +79,7 @@ async def test_many_at_once_are_carried_with_few_signatures_and_each_is_proven(
         )
         assert covered == CALLS
         assert made < CALLS / 2
-    batches = civil.running._evidence.batches
+    batches = civil.running.exchanges.evidence.batches
     assert batches.hits > CALLS / 2
 
 

@@ -85,14 +85,14 @@ def stage(module_stage: Stage) -> Stage:
 @pytest.fixture
 def listing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Listing:
     found = Listing()
-    monkeypatch.setattr(stage.provider.running.provider, "built_in", (found,))
+    monkeypatch.setattr(stage.provider.running.exchanges.provider, "built_in", (found,))
     return found
 
 
 @pytest.fixture
 def accounts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Account]:
     found: list[Account] = []
-    monkeypatch.setattr(stage.provider.running.provider, "ended", found.append)
+    monkeypatch.setattr(stage.provider.running.exchanges.provider, "ended", found.append)
     return found
 
 

@@ -40,7 +40,7 @@ async def until(happened: Callable[[], bool]) -> None:
 
 
 def believes(node: NodeUnderTest) -> bool:
-    conf = node.running.updater.conf
+    conf = node.running.who.updater.conf
     return conf is not None and conf.valid(utc_now())
 
 
@@ -153,14 +153,14 @@ async def replaced_auth(stage: Stage, node: NodeUnderTest) -> bytes:
         node.entry, auth_cert_hashes=(*old, certificate_hash(certificate, "sha256"))
     )
     await stage.instance.publish()
-    node.running.identity.update()
-    await node.running.ocsp.update()
+    node.running.who.identity.update()
+    await node.running.who.ocsp.update()
     return certificate_hash(certificate, "sha256")
 
 
 def shown_by(node: NodeUnderTest) -> tuple[bytes, ...]:
-    node.running.identity.update()
-    shown = node.running.identity.current
+    node.running.who.identity.update()
+    shown = node.running.who.identity.current
     return () if shown is None else (certificate_hash(shown.certificate, "sha256"),)
 
 
@@ -168,8 +168,8 @@ async def shows(node: NodeUnderTest, expected: tuple[bytes, ...]) -> None:
     """Wait until a node shows this certificate: OCSP responses come when they come."""
     deadline = asyncio.get_running_loop().time() + 20
     while shown_by(node) != expected:
-        assert asyncio.get_running_loop().time() < deadline, node.running.ocsp.problems
-        await node.running.ocsp.update()
+        assert asyncio.get_running_loop().time() < deadline, node.running.who.ocsp.problems
+        await node.running.who.ocsp.update()
         await asyncio.sleep(0.1)
 
 
@@ -205,7 +205,7 @@ async def test_an_authentication_certificate_is_replaced_while_exchanges_go_on(
         callers = [group.create_task(calling()) for _ in range(2)]
         new = await replaced_auth(stage, node)
         assert shown_by(node) == before.auth_cert_hashes  # others may not know the new one yet
-        monkeypatch.setattr(node.running.identity, "settling", timedelta(0))
+        monkeypatch.setattr(node.running.who.identity, "settling", timedelta(0))
         await shows(node, (new,))
         await asyncio.sleep(0.2)
         node.entry = replace(node.entry, auth_cert_hashes=node.entry.auth_cert_hashes[-1:])
@@ -217,7 +217,7 @@ async def test_an_authentication_certificate_is_replaced_while_exchanges_go_on(
     assert len(told) > 4
     node.entry = before
     await stage.instance.publish()
-    node.running.identity.update()
+    node.running.who.identity.update()
     assert (await call(stage.consumer)).status == 200
 
 
@@ -259,7 +259,7 @@ async def test_a_node_without_an_authentication_certificate_calls_nobody(stage: 
 @pytest.mark.parametrize("side", ["provider", "consumer"])
 async def test_a_member_without_a_signing_key_exchanges_nothing(stage: Stage, side: str) -> None:
     node = stage.provider if side == "provider" else stage.consumer
-    keys = node.running.keys
+    keys = node.running.who.keys
     signing = next(entry for entry in keys.entries if entry.use == "sign")
     keys.set_active(signing.id, False)
     await stage.instance.publish()  # what was found out about keys is forgotten

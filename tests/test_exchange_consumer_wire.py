@@ -139,7 +139,7 @@ async def test_row_54_a_connection_that_is_cut_before_the_request_was_read(stage
 @pytest.fixture
 def impatient(stage: Stage) -> Iterator[Stage]:
     """A node that waits half a second for a peer."""
-    peers = stage.consumer.running.peers
+    peers = stage.consumer.running.exchanges.peers
     before, peers._timeouts = peers._timeouts, Timeouts(read=timedelta(seconds=0.5))
     yield stage
     peers._timeouts = before
@@ -265,7 +265,7 @@ async def test_row_19_an_ocsp_port_that_says_nothing(stage: Stage) -> None:
         return b""
 
     stage.rogue.ocsp_answer = silence
-    peers = stage.consumer.running.peers
+    peers = stage.consumer.running.exchanges.peers
     before, peers._routes = peers._routes, replace(peers._routes, connect=timedelta(seconds=0.5))
     try:
         await stage.refuses("network_error", sent=False)

@@ -89,7 +89,7 @@ async def test_row_59_huge_parts(stage: Stage, case: Defect) -> None:
 
 @pytest.fixture
 def impatient(stage: Stage) -> Iterator[Stage]:
-    provider = stage.provider.running.provider
+    provider = stage.provider.running.exchanges.provider
     before, provider.patience = provider.patience, timedelta(seconds=0.4)
     yield stage
     provider.patience = before
@@ -108,7 +108,7 @@ async def test_a_sender_that_stands_still_is_told_so(impatient: Stage, share: fl
 
 
 async def test_a_sender_that_is_slow_but_moves_is_waited_for(impatient: Stage) -> None:
-    impatient.provider.running.provider.patience = timedelta(seconds=1)
+    impatient.provider.running.exchanges.provider.patience = timedelta(seconds=1)
     draft = impatient.rogue.draft("POST", PATH, b"{}")
     wire = draft.http()
     async with impatient.rogue.connected() as (reader, writer):

@@ -69,7 +69,7 @@ async def test_without_a_trust_list_nothing_is_exchanged(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outdated = "Global configuration is expired"
-    provider = stage.provider.running.provider
+    provider = stage.provider.running.exchanges.provider
     with monkeypatch.context() as patch:
         patch.setattr(provider, "snapshots", blind(provider.snapshots))
         answer = await stage.call(new().raw)
@@ -88,7 +88,7 @@ async def test_without_a_trust_list_nothing_is_exchanged(
 async def test_a_node_without_identity_says_so_in_the_words_of_soap(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage.consumer.running.peers, "_identity", lambda: None)
+    monkeypatch.setattr(stage.consumer.running.exchanges.peers, "_identity", lambda: None)
     answer = await stage.call(b"what is not read yet")
     assert told(answer) == (
         "server.clientproxy.ssl_authentication_failed",
@@ -99,7 +99,7 @@ async def test_a_node_without_identity_says_so_in_the_words_of_soap(
 @pytest.mark.parametrize("side", ["provider", "consumer"])
 async def test_a_member_without_a_signing_key_exchanges_nothing(stage: Stage, side: str) -> None:
     node = stage.provider if side == "provider" else stage.consumer
-    keys = node.running.keys
+    keys = node.running.who.keys
     signing = next(entry for entry in keys.entries if entry.use == "sign")
     keys.set_active(signing.id, False)
     await stage.instance.publish()  # what was found out about keys is forgotten
@@ -164,7 +164,7 @@ async def test_what_can_not_be_logged_does_not_happen(
         said = packed("b", [Part(TEXT, said), *OTHERS])
     stage.system.answer = lambda _: answering(said, headers=(("Content-Type", kind),))
     node = stage.consumer if side == "consumer" else stage.provider
-    evidence = node.running.provider.evidence  # of both sides
+    evidence = node.running.exchanges.provider.evidence  # of both sides
     monkeypatch.setattr(evidence, "log", FullLog(evidence.log, most))
     answer = await stage.call(body, kind)
     proxy = "clientproxy" if side == "consumer" else "serverproxy"

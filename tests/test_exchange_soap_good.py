@@ -308,7 +308,7 @@ async def test_memory_does_not_grow_with_the_attachments(
 ) -> None:
     """Sixty mebibytes there and back, through both nodes, and few of them held at once."""
     running = stage.consumer.running, stage.provider.running
-    for node in (running[0].systems_port.consumer, running[1].provider):
+    for node in (running[0].systems_port.consumer, running[1].exchanges.provider):
         monkeypatch.setattr(node, "spool", replace(node.spool, largest=100 << 20))
     raw = Envelope(message_id=new_id()).raw
     stage.system.visit = lambda reader, writer: serve_package(reader, writer, answer_to(raw))

@@ -115,7 +115,7 @@ async def reasons(node: NodeUnderTest) -> dict[str, str]:
 
 async def back(node: NodeUnderTest, way: DatabaseProxy) -> None:
     way.open = True
-    message_log = node.running.log
+    message_log = node.running.kept.log
     async with asyncio.timeout(20):
         while not message_log.healthy:
             message_log._probe_due = True

@@ -268,7 +268,7 @@ YAML = entry("yaml", "OPENAPI", ("GET", "/a"), ("*", "/**"))
 async def _described(stage: Stage) -> None:
     """Let the provider's node have looked at every description."""
     node = stage.provider.running
-    await node.descriptions.refresh(node.services.conf)
+    await node.exchanges.descriptions.refresh(node.services.conf)
     await node.services.refresh()
 
 

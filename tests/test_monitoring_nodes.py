@@ -207,7 +207,7 @@ async def test_a_rest_exchange_leaves_a_record_at_both_nodes(pair: Pair) -> None
     assert theirs["service_type"] == "REST"
     assert ours["request_size"] == theirs["request_size"]
     assert ours["response_size"] == theirs["response_size"]
-    (kept,) = (await pair.muni.running.log.find(RecordQuery(message_id="rest-1",
+    (kept,) = (await pair.muni.running.kept.log.find(RecordQuery(message_id="rest-1",
                                                              response=False))).records  # fmt: skip
     assert theirs["request_size"] == len(kept.message)
 
@@ -298,7 +298,7 @@ async def test_a_collector_gets_its_records_over_the_wire(pair: Pair) -> None:
     assert record["securityServerType"] == "Producer"
     assert "securityServerInternalIp" not in record
     query = RecordQuery(service=ServiceId(OWNER, OPERATIONAL), response=True)
-    (kept,) = (await pair.muni.running.log.find(query, limit=1, newest_first=True)).records
+    (kept,) = (await pair.muni.running.kept.log.find(query, limit=1, newest_first=True)).records
     assert [body.size for body in kept.attachments] == [len(data)]
 
 

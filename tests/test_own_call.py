@@ -43,30 +43,34 @@ def request(**changes: object) -> OwnRequest:
 
 
 async def test_the_owner_asks_though_it_is_no_hosted_client(node: NodeUnderTest) -> None:
-    answer = await node.running.consumer.ask(request())
+    answer = await node.running.exchanges.consumer.ask(request())
     assert answer.status == 200
     assert answer.body
-    found = await node.running.log.find(RecordQuery(exchange_id=answer.exchange_id))
+    found = await node.running.kept.log.find(RecordQuery(exchange_id=answer.exchange_id))
     assert [(one.response, one.client) for one in found.records] == [(False, OWNER), (True, OWNER)]
 
 
 async def test_a_body_is_sent_and_signed(node: NodeUnderTest) -> None:
-    answer = await node.running.consumer.ask(request(method="PUT", body=b"a body"))
-    found = await node.running.log.find(RecordQuery(exchange_id=answer.exchange_id, response=False))
-    assert await node.running.log.body_of(found.records[0]) == b"a body"
+    answer = await node.running.exchanges.consumer.ask(request(method="PUT", body=b"a body"))
+    found = await node.running.kept.log.find(
+        RecordQuery(exchange_id=answer.exchange_id, response=False)
+    )
+    assert await node.running.kept.log.body_of(found.records[0]) == b"a body"
 
 
 async def test_a_fault_is_raised_as_a_system_would_get_it(node: NodeUnderTest) -> None:
     with pytest.raises(PeerFault) as raised:
-        await node.running.consumer.ask(request(service=replace(SERVICE, service_code="nothing")))
+        await node.running.exchanges.consumer.ask(
+            request(service=replace(SERVICE, service_code="nothing"))
+        )
     assert raised.value.code == "server.serverproxy.unknown_service"
 
 
 async def test_an_answer_that_is_too_large_is_refused(node: NodeUnderTest) -> None:
     with pytest.raises(PeerFault, match="more than 1"):
-        await node.running.consumer.ask(request(largest=1))
+        await node.running.exchanges.consumer.ask(request(largest=1))
 
 
 async def test_only_the_owner_speaks_for_the_node(node: NodeUnderTest) -> None:
     with pytest.raises(UnknownMember, match="does not own"):
-        await node.running.consumer.ask(request(client=ClientId("TEST", "GOV", "1001")))
+        await node.running.exchanges.consumer.ask(request(client=ClientId("TEST", "GOV", "1001")))

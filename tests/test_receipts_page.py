@@ -146,7 +146,7 @@ async def test_a_record_without_time_stamp_is_to_be_asked_for_again(pair: Asking
 
 async def test_a_receipt_without_proof_says_so(pair: Asking) -> None:
     await pair.call("unproven")
-    await pair.muni.running.stamps.stamp_now()
+    await pair.muni.running.kept.stamps.stamp_now()
     answer, raw = await pair.receipt(pair.muni, "unproven")
     assert answer.status == 200, raw
     verdict = pair.judge(raw)

@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 
 from catalog.services import AccessRight, ConnectionType, HostedClient
-from node.app import open_database
 from node.exchange.own_call import OwnRequest
+from node.parts.database import open_database
 from node.reconciliation.differences import Kind
 from node.reconciliation.wire import SERVICE_CODE, Comparison, RangeQuestion
 from node.reconciliation.wishes import Outcome, Wish
@@ -47,7 +47,7 @@ class Pair:
     async def call(self, count: int = 1) -> list[str]:
         """Exchanges by the municipality; their ids."""
         return [
-            (await self.nodes[MUNI].running.consumer.ask(OWN_REQUEST)).exchange_id
+            (await self.nodes[MUNI].running.exchanges.consumer.ask(OWN_REQUEST)).exchange_id
             for _ in range(count)
         ]
 
@@ -255,7 +255,7 @@ async def test_lost_answers_are_passed_over_for_what_is_worse(pair: Pair) -> Non
 async def test_a_refused_request_is_no_difference(pair: Pair) -> None:
     await pair.call(1)
     with pytest.raises(PeerFault):
-        await pair.nodes[MUNI].running.consumer.ask(
+        await pair.nodes[MUNI].running.exchanges.consumer.ask(
             replace(OWN_REQUEST, service=replace(SERVICE, service_code="nothing"))
         )
     assert (await pair.compared()).equal
@@ -276,14 +276,14 @@ async def test_what_can_not_be_compared_is_told(pair: Pair, peer: ServerId, word
 async def test_a_node_without_the_service_is_told_in_words(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    provider = pair.nodes[CIVIL].running.provider
+    provider = pair.nodes[CIVIL].running.exchanges.provider
     monkeypatch.setattr(
         provider,
         "built_in",
         tuple(
             one
             for one in provider.built_in
-            if one is not pair.nodes[CIVIL].running.reconciler.service
+            if one is not pair.nodes[CIVIL].running.exchanges.reconciler.service
         ),
     )
     outcome = await pair.compared()
@@ -301,7 +301,7 @@ async def test_nobody_is_told_of_the_exchanges_of_others(pair: Pair) -> None:
             rest=f"?{RangeQuestion(of, b'').query}",
         )
         with pytest.raises(PeerFault) as raised:
-            await pair.nodes[MUNI].running.consumer.ask(request)
+            await pair.nodes[MUNI].running.exchanges.consumer.ask(request)
         assert raised.value.code == "server.serverproxy.access_denied"
 
 

@@ -55,7 +55,7 @@ class Stage:
 
     @property
     def witnesses(self) -> Witnesses:
-        return self.node.running.witnesses
+        return self.node.running.kept.witnesses
 
     @property
     def origin(self) -> str:
@@ -93,8 +93,8 @@ class Stage:
         running = self.node.running
         return Announcer(
             server or self.node.server,
-            running._evidence.signers,
-            lambda: running.updater.conf,
+            running.exchanges.evidence.signers,
+            lambda: running.who.updater.conf,
             lambda: datetime.now(UTC),
         )
 

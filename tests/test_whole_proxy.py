@@ -370,15 +370,15 @@ async def test_nothing_leaves_without_a_signature(stage: Stage, side: str, code:
     before, from where X-Road's codes have `service_failed` too (messages.md 8.1 step 4).
     """
     node = stage.provider if side == "provider" else stage.consumer
-    signing = next(entry for entry in node.running.keys.entries if entry.use == "sign")
-    node.running.keys.set_active(signing.id, False)
+    signing = next(entry for entry in node.running.who.keys.entries if entry.use == "sign")
+    node.running.who.keys.set_active(signing.id, False)
     await stage.instance.publish()  # what was found out about keys is forgotten
     stage.system.answer = says(query("getstate.answer"))
     try:
         assert code_of(await call(stage.consumer, query("getstate.query"))) == code
         assert stage.system.connections == 0
     finally:
-        node.running.keys.set_active(signing.id, True)
+        node.running.who.keys.set_active(signing.id, True)
         await stage.instance.publish()
 
 

@@ -22,9 +22,9 @@ _REQUEST = {
 async def rounds(member: NodeUnderTest) -> None:
     """The log gets its next two checkpoints, and whoever is due gets them."""
     for _ in range(2):
-        while await member.running.sequencer.step():
+        while await member.running.kept.sequencer.step():
             pass
-        await member.running.witnesses.rounds.once()
+        await member.running.kept.witnesses.rounds.once()
 
 
 async def nobody_was_noted(member: NodeUnderTest) -> bool:

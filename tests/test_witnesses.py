@@ -50,7 +50,9 @@ class Pair:
 
     async def call(self) -> OwnAnswer:
         """An exchange like any other."""
-        answer = await self.muni.running.consumer.ask(OwnRequest(OWNER, SERVICE, rest="/x"))
+        answer = await self.muni.running.exchanges.consumer.ask(
+            OwnRequest(OWNER, SERVICE, rest="/x")
+        )
         assert answer.status == 200
         return answer
 
@@ -76,7 +78,7 @@ async def pair(tmp_path: Path, postgres_server: PostgresServer) -> AsyncIterator
 
 
 def of(member: NodeUnderTest) -> Witnesses:
-    return member.running.witnesses
+    return member.running.kept.witnesses
 
 
 async def connect(member: NodeUnderTest) -> asyncpg.Connection:
@@ -93,7 +95,7 @@ async def execute(member: NodeUnderTest, statement: str, *values: object) -> Non
 
 async def round_of(member: NodeUnderTest) -> None:
     """Every record gets its place, and everything that is done in an interval is done."""
-    while await member.running.sequencer.step():
+    while await member.running.kept.sequencer.step():
         pass
     await of(member).rounds.once()
 
@@ -244,7 +246,7 @@ async def rewritten(pair: Pair, log: Transparency) -> None:
         " UPDATE log_tree SET size = 0",
     )
     await pair.call()
-    while await pair.muni.running.sequencer.step():
+    while await pair.muni.running.kept.sequencer.step():
         pass
 
 
@@ -314,7 +316,7 @@ async def hand(pair: Pair, log: Transparency, **changes: object) -> OwnAnswer:
     note = sign_checkpoint(made, log.key.public, datetime.now(UTC), log.key.sign)
     headers = announcement_headers(log.key.public, CheckpointOffer(0, (), note.raw))
     request = OwnRequest(OWNER, ServiceId(PROVIDER, SERVICE_CODE), None, METHOD, headers=headers)
-    return await pair.muni.running.consumer.ask(replace(request, **changes))  # type: ignore[arg-type] # of the request
+    return await pair.muni.running.exchanges.consumer.ask(replace(request, **changes))  # type: ignore[arg-type] # of the request
 
 
 async def test_nobody_speaks_for_the_log_of_another(pair: Pair) -> None:

@@ -85,7 +85,7 @@ async def test_a_wsdl_leads_its_reader_to_the_node(stage: Stage) -> None:
         b'<?xml version="1.0"?>', b'<?xml version="1.0" encoding="UTF-8"?>'
     ).replace(b"http://10.1.2.3/", b"http://node.example/")
     node = stage.consumer.running
-    kept = await node.log.find(_query("getWsdl"))
+    kept = await node.kept.log.find(_query("getWsdl"))
     assert [one.response for one in kept.records] == [False, True]
     assert kept.records[0].client == CONSUMER
 
