@@ -9,8 +9,8 @@ Source: trust.md 8.1, 16.1.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -27,13 +27,16 @@ from trust.registry.publication import (
     build_generation,
     build_parts,
 )
-from trust.registry.records import RegistryRecords
+from trust.registry.record_rules import part_problems
+from trust.registry.records import PartRecord, RegistryRecords
 from trust.registry.registry import Registry
 from trust.settings import Bounds, setting
 
 _LOG = logging.getLogger(__name__)
 _PARTS_KEPT = timedelta(seconds=600)  # at least, after the directory that named them was replaced
 _RETRY = timedelta(seconds=5)
+
+ExtraParts = Callable[[], Awaitable[Sequence[PartRecord]]]
 
 Validity = Annotated[timedelta, Bounds(timedelta(minutes=1), timedelta(days=1))]
 Interval = Annotated[timedelta, Bounds(timedelta(seconds=1), timedelta(hours=1))]
@@ -88,8 +91,18 @@ class _Published:
     files: Mapping[str, bytes]
 
 
+async def no_extra_parts() -> Sequence[PartRecord]:
+    """Nothing but what the records say."""
+    return ()
+
+
 class Publisher:
-    """The published configuration of one registry machine; replaced whole by every round."""
+    """The published configuration of one registry machine; replaced whole by every round.
+
+    Args:
+        extra_parts: optional parts beside those of the records, made by others. Without them the
+            rest is published all the same: the last ones go on until there are new ones.
+    """
 
     def __init__(
         self,
@@ -97,11 +110,14 @@ class Publisher:
         keys: ConfigurationKeys,
         settings: PublishingSettings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        extra_parts: ExtraParts = no_extra_parts,
     ) -> None:
         self._registry = registry
         self._keys = keys
         self._settings = settings
         self._clock = clock
+        self._extra_parts = extra_parts
+        self._last_extra: tuple[PartRecord, ...] = ()
         self._last: tuple[_Inputs, PartsByVersion] | None = None
         self._published: _Published | None = None
         self.last_error: str | None = None  # of the latest round; None when it succeeded
@@ -182,9 +198,20 @@ class Publisher:
             return last
         if records is None:
             raise PublicationFailed("No instance has been declared yet (sacbe registry apply)")
+        records = with_extra(records, await self._extra())
         if last is not None and last.keys == keys:
             return _Inputs(records, keys, last.signers, at)
         return _Inputs(records, keys, await self._keys.signers(keys), at)
+
+    async def _extra(self) -> tuple[PartRecord, ...]:
+        """What others add; the last that they gave when they can't say now."""
+        try:
+            self._last_extra = tuple(await self._extra_parts())
+        except SacbeError as error:
+            _LOG.warning("The parts of others stay as they were: %s", error)
+        except Exception:  # noqa: BLE001 - a defect elsewhere must not hold up the trust list
+            _LOG.exception("The parts of others stay as they were")
+        return self._last_extra
 
     async def _built_parts(self, inputs: _Inputs) -> PartsByVersion:
         """The parts, built again only when what they say may have changed."""
@@ -208,3 +235,16 @@ class Publisher:
             files.update(former)
         files.update(generation.files)
         self._published = _Published(generation, kept, files)
+
+
+def with_extra(records: RegistryRecords, extra: Sequence[PartRecord]) -> RegistryRecords:
+    """The records with further parts; what the records themselves name comes before them."""
+    for part in extra:
+        more = replace(records, parts=(*records.parts, part))
+        problem = next(iter(part_problems(more)), None)
+        if problem is None:
+            records = more
+        else:
+            text = "The part %s is left out: %s, expected %s"
+            _LOG.warning(text, part.identifier, problem.found, problem.expected)
+    return records

@@ -48,7 +48,7 @@ def record_problems(records: RegistryRecords) -> Problems:
     yield from _time_stamping_services(records)
     yield from _groups(records)
     yield from _federation(records)
-    yield from _parts(records)
+    yield from part_problems(records)
 
 
 def problems_error(problems: Iterable[SettingProblem]) -> ConfigurationError:
@@ -230,7 +230,8 @@ def _federation(records: RegistryRecords) -> Problems:
             yield SettingProblem(place, f"an anchor of '{anchored}'", f"one of '{record.instance}'")
 
 
-def _parts(records: RegistryRecords) -> Problems:
+def part_problems(records: RegistryRecords) -> Problems:
+    """What is wrong with the optional parts."""
     yield from _twice("parts", "identifier", [part.identifier for part in records.parts])
     yield from _twice("parts", "file_name", [part.file_name for part in records.parts])
     for index, part in enumerate(records.parts):

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,10 +12,15 @@ from typing import Annotated
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from trust.database import PoolSettings, migrate, open_pool
+from trust.database import Pool, PoolSettings, migrate, open_pool
 from trust.pki.notekey import open_note_key
 from trust.registry.configuration_keys import ConfigurationKeys, KeyFolder
-from trust.registry.publisher import Publisher, PublishingSettings
+from trust.registry.publisher import (
+    ExtraParts,
+    Publisher,
+    PublishingSettings,
+    no_extra_parts,
+)
 from trust.registry.publisher_web import build_app
 from trust.registry.registry import Registry
 from trust.registry.registry_witness import PublishedList, RegistryWitness
@@ -101,9 +106,14 @@ class RegistrySettings:
 
 @dataclass(frozen=True, slots=True)
 class RegistryParts:
-    """What the commands of a registry work with."""
+    """What the commands of a registry work with.
+
+    Attributes:
+        pool: the registry's database, for what is built on top of the records.
+    """
 
     settings: RegistrySettings
+    pool: Pool
     registry: Registry
     keys: ConfigurationKeys
     witness: WitnessStore
@@ -131,7 +141,7 @@ async def open_registry(
         folder = KeyFolder(settings.keys.folder, password)
         keys = ConfigurationKeys(pool, folder, settings.address)
         note_key = await asyncio.to_thread(open_note_key, settings.keys.folder, password)
-        yield RegistryParts(settings, Registry(pool), keys, WitnessStore(pool), note_key)
+        yield RegistryParts(settings, pool, Registry(pool), keys, WitnessStore(pool), note_key)
     finally:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(pool.close(), 10)
@@ -146,20 +156,33 @@ class RunningRegistry:
     port: int  # the one that was free, when the settings say 0
 
 
+def _nothing_more(app: web.Application) -> None:
+    """The registry's own addresses alone."""
+
+
 @asynccontextmanager
-async def run_registry(parts: RegistryParts) -> AsyncIterator[RunningRegistry]:
+async def run_registry(
+    parts: RegistryParts,
+    extra_parts: ExtraParts = no_extra_parts,
+    extend_app: Callable[[web.Application], None] = _nothing_more,
+) -> AsyncIterator[RunningRegistry]:
     """Publish and serve until the block ends.
 
     It serves from the start, also while nothing can be published yet: the reason is then on
     `/health/ready`.
+
+    Args:
+        extra_parts: what others add to the configuration, asked in every round.
+        extend_app: adds the addresses of others before anything is served.
     """
     settings = parts.settings
-    publisher = Publisher(parts.registry, parts.keys, settings.publishing)
+    publisher = Publisher(parts.registry, parts.keys, settings.publishing, extra_parts=extra_parts)
     app = build_app(publisher)
     witness = RegistryWitness(
         parts.witness, parts.witness_key, PublishedList(publisher), lambda: datetime.now(UTC)
     )
     witness.add_to(app)
+    extend_app(app)
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     try:
