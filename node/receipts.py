@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from catalog.access import granted
+from catalog.access import covering, granted
 from catalog.paths import ServicePath
 from catalog.services import AccessRight, ServerConf
 from catalog.store import ServiceStore
@@ -299,7 +299,7 @@ class ReceiptMaker:
         services = await self.services.load()
         if services.service(row.service) is None:
             return None
-        covering = _covering(services, row, asked, conf)
+        allowing = _covering(services, row, asked, conf)
         rights = [
             {
                 "subject": str(right.subject),
@@ -307,7 +307,7 @@ class ReceiptMaker:
                 "granted_at": _time(given),
             }
             for right, given in await self.services.given_rights(row.service)
-            if _named(right) in covering and given <= row.time
+            if _named(right) in allowing and given <= row.time
         ]
         return {"rights": rights, "as_of": _time(self.clock())}
 
@@ -344,21 +344,18 @@ def _named(right: AccessRight) -> _Named:
 def _covering(
     services: ServerConf, row: LoggedMessage, asked: _Asked, conf: GlobalConf
 ) -> set[_Named]:
-    """Every right that covers the call."""
+    """Every right that covers the call, whose dates include its moment."""
     rules = granted(
         services,
         row.client,
         row.service,
         lambda group: conf.in_group(row.client, group, row.time),
+        row.time,
     )
-    if asked.path is None:
-        covering = [rule for rule in rules if rule.is_base]
-    else:
-        readings = asked.path.readings
-        covering = [
-            rule for rule in rules if any(rule.covers(asked.method, each) for each in readings)
-        ]
-    return {(rule.subject, rule.method, rule.glob.pattern) for rule in covering}
+    return {
+        (rule.subject, rule.method, rule.glob.pattern)
+        for rule in covering(rules, asked.method, asked.path)
+    }
 
 
 def _time(at: datetime) -> str:

@@ -280,7 +280,7 @@ def test_one_right_with_terms_must_cover_every_reading_of_a_path() -> None:
 def test_which_term_is_not_met_is_said_and_no_more(
     terms: list[dict[str, object]], purpose: str, refusal: Refusal
 ) -> None:
-    rights = [given(70 + place, **each) for place, each in enumerate(terms)]
+    rights = [given(70 + place, None, **each) for place, each in enumerate(terms)]
     with pytest.raises(TermsNotMet) as refused:
         number_of(*rights, purpose=purpose)
     error = refused.value

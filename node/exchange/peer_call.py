@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from catalog.access import Decision
 from catalog.services import Service
 from node.exchange.account import Account
 from node.exchange.attachments import AttachmentHead, AttachmentStream
@@ -14,6 +15,7 @@ from node.exchange.builtin import Call, RestAnswer, SoapAnswer
 from node.exchange.received import ReceivedMessage
 from node.exchange.request import Request
 from node.exchange.snapshot import Snapshot
+from node.messages.intent import Intent
 from node.messages.transport_reader import TransportLimits
 from node.network.information_system import InformationSystem
 
@@ -51,7 +53,11 @@ class PeerCall(Protocol):
     def built_in(self, snapshot: Snapshot) -> Call:
         """The call as services of the node itself see it."""
 
-    def decide(self, snapshot: Snapshot) -> Service:
+    @property
+    def intent(self) -> Intent:
+        """What the request says it is for."""
+
+    def decide(self, snapshot: Snapshot) -> Decision:
         """The service, if the client may call it; raises what `catalog.access.decide` raises."""
 
     def covering_path(self, snapshot: Snapshot, service: Service) -> str | None:

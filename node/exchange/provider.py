@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from aiohttp import web
 
+from catalog.access import Decision
 from catalog.services import Service
 from node.body import Section, SpooledBody
 from node.exchange.account import Account, now_ms, to_nobody
@@ -200,7 +201,8 @@ class Provider:
         request = call.request
         snapshot = self.snapshots.take()  # rights may have gone while the message came slowly
         reception.judge_sender(message, snapshot)
-        service = reception.decide_access(snapshot)
+        decided = reception.decide_access(snapshot)
+        service = decided.service if isinstance(decided, Decision) else decided
         account.service_type = service.type
         if isinstance(service, Service):
             account.rest_path = call.covering_path(snapshot, service)

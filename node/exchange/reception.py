@@ -10,7 +10,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from catalog.services import Service
+from catalog.access import Decision
 from node.body import SpooledBody
 from node.exchange.account import Account
 from node.exchange.builtin import BuiltInService
@@ -147,7 +147,7 @@ class Reception:
         except UntrustedPeer as error:
             raise error.within(_GROUP) from error.__cause__
 
-    def decide_access(self, snapshot: Snapshot) -> Service | BuiltInService:
+    def decide_access(self, snapshot: Snapshot) -> Decision | BuiltInService:
         """Who answers, if the client may ask; raises what `catalog.access.decide` raises."""
         call = self.call.built_in(snapshot)
         for service in self._host.built_in:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
-from catalog.access import decide
+from catalog.access import Decision, decide
 from catalog.paths import ServicePath
 from catalog.services import Service
 from node.body import Section
@@ -18,6 +18,7 @@ from node.exchange.peer_call import Reply
 from node.exchange.received import ReceivedMessage
 from node.exchange.snapshot import Snapshot
 from node.messages import mediatype
+from node.messages.intent import NO_INTENT, Intent, intent_of
 from node.messages.rest import RestRequestHead, RestResponseHead, request_hash
 from node.messages.transport_reader import REST_LIMITS
 from node.network.information_system import InformationSystem
@@ -34,6 +35,7 @@ class RestService:
     def __init__(self) -> None:
         self._head: RestRequestHead | None = None
         self._path: ServicePath | None = None
+        self._intent = NO_INTENT
 
     @property
     def request(self) -> RestRequestHead:
@@ -45,12 +47,17 @@ class RestService:
         head = self._head = RestRequestHead.parse(message.head)
         self._path = head.normalised_path()
         account.rest_method = head.method
+        self._intent = intent_of(head)
         return head
+
+    @property
+    def intent(self) -> Intent:
+        return self._intent
 
     def built_in(self, snapshot: Snapshot) -> Call:
         return Call(self.request, snapshot)
 
-    def decide(self, snapshot: Snapshot) -> Service:
+    def decide(self, snapshot: Snapshot) -> Decision:
         head = self.request
         return decide(
             snapshot.services,
@@ -59,6 +66,8 @@ class RestService:
             head.method,
             self._judged_path,
             lambda group: snapshot.conf.in_group(head.client, group, snapshot.at),
+            purpose=self._intent.purpose,
+            at=snapshot.at,
         )
 
     def covering_path(self, snapshot: Snapshot, service: Service) -> str | None:

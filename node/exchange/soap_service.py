@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
-from catalog.access import decide
+from catalog.access import Decision, decide
 from catalog.services import Service
 from node.exchange.account import Account, now_ms
 from node.exchange.attachments import AttachmentHead, AttachmentStream
@@ -25,6 +25,7 @@ from node.exchange.soap_content import soap_content
 from node.exchange.soap_stream import SoapStream
 from node.messages import mediatype
 from node.messages.envelope import RequestEnvelope
+from node.messages.intent import NO_INTENT, Intent, intent_of
 from node.messages.multipart import new_boundary
 from node.messages.soap import SoapFaultMessage, parse_soap
 from node.messages.soap_hash import insert_request_hash
@@ -57,6 +58,7 @@ class SoapService:
         self.limits = limits
         self._envelope = envelope
         self._request: SoapRequest | None = None
+        self._intent = NO_INTENT
 
     @property
     def request(self) -> SoapRequest:
@@ -69,12 +71,17 @@ class SoapService:
         if isinstance(found, SoapFaultMessage):
             raise AssertionError("a fault is a part of its own kind")
         self._request = SoapRequest(found, _exchange_id(self._envelope.request_id))
+        self._intent = intent_of(found)
         return self._request
+
+    @property
+    def intent(self) -> Intent:
+        return self._intent
 
     def built_in(self, snapshot: Snapshot) -> Call:
         return Call(self.request.message, snapshot, self._envelope.original_content_type)
 
-    def decide(self, snapshot: Snapshot) -> Service:
+    def decide(self, snapshot: Snapshot) -> Decision:
         request = self.request
         return decide(
             snapshot.services,
@@ -83,6 +90,8 @@ class SoapService:
             None,
             None,
             lambda group: snapshot.conf.in_group(request.client, group, snapshot.at),
+            purpose=self._intent.purpose,
+            at=snapshot.at,
         )
 
     def covering_path(self, snapshot: Snapshot, service: Service) -> str | None:

@@ -8,8 +8,15 @@ from enum import StrEnum
 from typing import Protocol, Self
 
 from node.log.column_keys import Seal
+from node.log.sides import Side
+from node.log.uses import DataUse
 from trust.errors import ExchangeError
 from trust.ids import ClientId, ServiceId
+
+__all__ = [
+    "BodyPlace", "BodySource", "BytesBody", "LoggedBody", "MessageRecord", "ReplayDetected", "Side",
+    "StoredBody", "StoredRecord",
+]  # fmt: skip
 
 
 class ReplayDetected(ExchangeError):
@@ -19,13 +26,6 @@ class ReplayDetected(ExchangeError):
 
     def __init__(self) -> None:
         super().__init__("This signed message was received before")
-
-
-class Side(StrEnum):
-    """Which of the two servers of an exchange wrote a record."""
-
-    CONSUMER = "consumer"
-    PROVIDER = "provider"
 
 
 class BodySource(Protocol):
@@ -93,6 +93,7 @@ class MessageRecord:
         message: SOAP envelope or REST form, as it was signed.
         attachments: of a SOAP message, in order; the body of a REST message is the only one.
         replay_key: given for a request that a provider accepts; it is accepted once.
+        use: of somebody's data, stored in the same commit; None when it is nobody's.
     """
 
     time: datetime
@@ -110,6 +111,7 @@ class MessageRecord:
     hash_chain: bytes | None = field(default=None, repr=False)
     attachments: tuple[LoggedBody, ...] = ()
     replay_key: bytes | None = field(default=None, repr=False)
+    use: DataUse | None = None
 
 
 class BodyPlace(StrEnum):

@@ -164,6 +164,29 @@ _ROUTING = (
           "Use the other interface."),
     _code("access_denied", "M", _PROVIDER, "The consumer has no right to the service.",
           "Ask the provider for the right; its operator grants it."),
+    _new("purpose_missing", "own", _PROVIDER, "The right is for certain purposes, and the request "
+         "states none.",
+         "Let the information system state the purpose (Once-Purpose) that was granted."),
+    _new("purpose_not_granted", "own", _PROVIDER, "The right is for other purposes than the "
+         "request states.",
+         "State the purpose that was granted, or ask the provider for a grant for this one."),
+    _new("grant_not_yet_valid", "own", _PROVIDER, "The right begins later.",
+         "Wait, or ask the provider for another date."),
+    _new("grant_expired", "own", _PROVIDER, "The right has ended.",
+         "Ask the provider for a new grant."),
+    _new("quota_used_up", "own", _PROVIDER, "The right allows fewer calls in its time.",
+         "Wait, or ask the provider for a larger quota; the provider's log has the numbers."),
+    _new("fields_not_granted", "own", _PROVIDER, "None of the fields that the request names is "
+         "granted.",
+         "Ask for fields (Once-Fields) that are granted, or ask the provider to grant these."),
+    _new("answer_not_reducible", "own", _PROVIDER, "The right is for certain fields, and the "
+         "service answered what no field can be taken from, so nothing left.",
+         "At the provider, read the log line of the exchange: it says what the system answered or "
+         "what the mapping lacks."),
+    _new("refused_by_policy", "own", _PROVIDER, "A policy of the provider refuses the request.",
+         "Ask the provider; its log names the policy."),
+    _new("invalid_intent", "own", _BOTH, "What the request says of its purpose can't be read.",
+         "Correct the header that the text names: once, short, of printable characters."),
     _code("service_disabled", "M", _PROVIDER, "The provider has switched the service off.",
           "Wait or ask the provider; the text carries its notice."),
     _code("service_missing_url", "M", _PROVIDER, "The service has no address.",

@@ -5,15 +5,21 @@ Source: errors.md 2, 10; X-Road 7.8 and 7.7.1 ErrorCodes.java.
 
 import re
 
-from node.messages.code_table import TABLE, regular_spelling
+from node.messages.code_table import TABLE, FaultCode, Origin, regular_spelling
 
 CODES = {code.name: code for _, codes in TABLE for code in codes}
 
+_OF_EXCHANGES = (Origin.BOTH, Origin.CONSUMER, Origin.PROVIDER)
+
+
+def _labels(code: FaultCode) -> bool:
+    ours = code.use == "own" and code.origin in _OF_EXCHANGES
+    return ours or bool(set(code.use) & set("MSA"))
+
+
 # the last words of codes that exchanges fail with, and "abandoned" for those nobody waited for:
 # labels of metrics
-KNOWN_CODES = frozenset(
-    {"abandoned", *(name for name, code in CODES.items() if set(code.use) & set("MSA"))}
-)
+KNOWN_CODES = frozenset({"abandoned", *(name for name, code in CODES.items() if _labels(code))})
 
 _OLD_PREFIXES = {
     "server": "Server",

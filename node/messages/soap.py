@@ -57,6 +57,7 @@ class SoapHeader:
     Attributes:
         message_id: the consumer's own id; may be empty.
         request_hash: base64 text of `requestHash`, which only responses have.
+        intent: texts by tag of what it says it is for, unread.
     """
 
     client: ClientId
@@ -68,6 +69,7 @@ class SoapHeader:
     security_server: ServerId | None = None
     represented_party: RepresentedParty | None = None
     request_hash: str | None = None
+    intent: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +224,7 @@ def _complete(found: HeaderFields) -> SoapHeader:
     return SoapHeader(
         found.client, found.service, message_id, version, texts.get(USER_ID), texts.get(ISSUE),
         found.security_server, found.represented_party, texts.get(REQUEST_HASH),
+        found.intent,
     )  # fmt: skip
 
 

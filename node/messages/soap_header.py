@@ -36,9 +36,16 @@ REPRESENTED_PARTY = f"{{{REPRESENTATION_NAMESPACE}}}representedParty"
 OBJECT_TYPE = f"{{{IDENTIFIERS_NAMESPACE}}}objectType"
 MAX_ID_LENGTH = 255  # characters, as in the reference server's log; the log looks messages up by it
 
+ONCE_NAMESPACE = "urn:sacbe:once:1"
+PURPOSE = f"{{{ONCE_NAMESPACE}}}purpose"
+LEGAL_BASIS = f"{{{ONCE_NAMESPACE}}}legalBasis"
+PROCEDURE = f"{{{ONCE_NAMESPACE}}}procedure"
+FIELDS = f"{{{ONCE_NAMESPACE}}}fields"
+INTENT = frozenset({PURPOSE, LEGAL_BASIS, PROCEDURE, FIELDS})
+
 _OBJECT_TYPES = frozenset(ObjectType)
 _TEXTS = frozenset({ID, REQUEST_HASH, USER_ID, ISSUE, PROTOCOL_VERSION})
-_KNOWN = _TEXTS | {CLIENT, SERVICE, SECURITY_SERVER, REPRESENTED_PARTY}
+_KNOWN = _TEXTS | INTENT | {CLIENT, SERVICE, SECURITY_SERVER, REPRESENTED_PARTY}
 _INSTANCE = f"{{{IDENTIFIERS_NAMESPACE}}}xRoadInstance"
 _MEMBER_CLASS = f"{{{IDENTIFIERS_NAMESPACE}}}memberClass"
 _MEMBER_CODE = f"{{{IDENTIFIERS_NAMESPACE}}}memberCode"
@@ -72,6 +79,7 @@ class HeaderFields:
 
     Attributes:
         texts: by tag, of the fields that are plain texts.
+        intent: by tag, of the fields that say what a request is for.
     """
 
     texts: dict[str, str] = field(default_factory=dict)
@@ -79,6 +87,7 @@ class HeaderFields:
     service: ServiceId | None = None
     security_server: ServerId | None = None
     represented_party: RepresentedParty | None = None
+    intent: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, header: etree._Element) -> Self:
@@ -106,6 +115,8 @@ class HeaderFields:
                 _check_version(self.texts[tag])
             elif tag == ID:
                 _check_length("id", self.texts[tag])
+        elif tag in INTENT:
+            self.intent[tag] = _value(child)
         elif tag == CLIENT:
             _check_type(child, ObjectType.MEMBER, ObjectType.SUBSYSTEM)
             self.client = _client_id(_parts(child, _CLIENT_PARTS))

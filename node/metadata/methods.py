@@ -6,6 +6,7 @@ Source: metadata.md 3, 5; X-Road 7.8 ServerConfImpl.java (getRestServices, getAl
 """
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from lxml import etree
 
@@ -39,10 +40,15 @@ def allowed(
     services: Iterable[Service],
     caller: ClientId,
     in_global_group: InGlobalGroup,
+    at: datetime | None = None,
 ) -> tuple[tuple[Service, tuple[Rule, ...]], ...]:
-    """Those services to which the caller has any right, with his rights."""
+    """Those services to which the caller has any right, with his rights.
+
+    Args:
+        at: leaves out rights whose dates do not include the moment.
+    """
     with_rules = (
-        (service, granted(conf, caller, service.id, in_global_group)) for service in services
+        (service, granted(conf, caller, service.id, in_global_group, at)) for service in services
     )
     return tuple((service, rules) for service, rules in with_rules if rules)
 

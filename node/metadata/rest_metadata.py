@@ -85,7 +85,7 @@ def _allowed(call: Call, head: RestRequestHead) -> list[dict[str, object]]:
     services = rest_services(conf, head.provider)
     return [
         rest_entry(service, allowed_endpoints(conf.endpoints(service), rules))
-        for service, rules in allowed(conf, services, caller, in_group)
+        for service, rules in allowed(conf, services, caller, in_group, snapshot.at)
     ]
 
 

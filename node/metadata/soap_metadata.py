@@ -83,7 +83,8 @@ def _listed(call: Call, request: SoapMessage) -> tuple[Service, ...]:
     def in_group(group: GlobalGroupId) -> bool:
         return snapshot.conf.in_group(caller, group, snapshot.at)
 
-    return tuple(service for service, _ in allowed(snapshot.services, services, caller, in_group))
+    found = allowed(snapshot.services, services, caller, in_group, snapshot.at)
+    return tuple(service for service, _ in found)
 
 
 def _wanted(request: SoapMessage, asked: etree._Element) -> ServiceId:
