@@ -105,6 +105,8 @@ class EndpointMapping:
 
     Attributes:
         method, path: of a REST service, with `{name}` for parameters; both empty for SOAP.
+        namespace: of the first element below the soap:Body of a SOAP request.
+        qualified: whether the elements within that one are in its namespace, too.
     """
 
     method: str = ""
@@ -113,6 +115,8 @@ class EndpointMapping:
     parameters: tuple[FixedParameter, ...] = ()
     fields: tuple[FieldMapping, ...] = ()
     views: tuple[View, ...] = ()
+    namespace: str = ""
+    qualified: bool = True
 
     @cached_property
     def field(self) -> Mapping[str, FieldMapping]:
