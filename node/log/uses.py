@@ -37,6 +37,7 @@ class DataUse:
         derived: names of the views among those given.
         refusal: why nothing was given, one word of `catalog.terms.Refusal`; empty when it was.
         visible_from: for DELAYED.
+        spared: submissions that it spared the subject; told by the resolver alone.
     """
 
     time: datetime
@@ -55,3 +56,4 @@ class DataUse:
     refusal: str = ""
     openness: Openness = Openness.OPEN
     visible_from: datetime | None = None
+    spared: int = 0

@@ -26,7 +26,8 @@ CREATE TABLE data_use (
     derived         text[]      NOT NULL,
     refusal         text        NOT NULL, -- empty: facts were given
     openness        text        NOT NULL CHECK (openness IN ('open', 'delayed', 'sealed')),
-    visible_from    timestamptz
+    visible_from    timestamptz,
+    spared          int         NOT NULL DEFAULT 0 -- submissions, told by a resolver
 );
 
 -- A record whose commit was in doubt is written again; its use then is there already.
