@@ -1,6 +1,7 @@
 """What invented people live on: the same for the same person, in every registry of the sandbox."""
 
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -42,6 +43,29 @@ class Income:
     benefits: int
 
 
+@dataclass(frozen=True, slots=True)
+class Household:
+    """What a household lives on in one year, by the person who answers for it.
+
+    Attributes:
+        members: the person, and the minors whose guardian that is.
+        income: of all members, in whole units of money.
+    """
+
+    national_id: str
+    year: int
+    members: int
+    income: int
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """What somebody owes in taxes, in whole units of money."""
+
+    national_id: str
+    debt: int
+
+
 def inhabitants() -> Mapping[str, Person]:
     """Everybody in the civil registry, by national id."""
     return {person.national_id: person for person in people()}
@@ -69,6 +93,23 @@ def income_of(person: Person, year: int) -> Income:
     if status == "insured":
         return Income(person.national_id, year, earned, 0)
     return Income(person.national_id, year, 0, earned // 2)
+
+
+def household_of(person: Person, year: int, minors: int) -> Household:
+    """The household of a person who is guardian of so many minors."""
+    income = income_of(person, year)
+    return Household(person.national_id, year, 1 + minors, income.wages + income.benefits)
+
+
+def debt_of(person: Person) -> Debt:
+    """Nothing, for nine out of ten."""
+    dice = _dice(person, "debt")
+    return Debt(person.national_id, dice.randrange(100, 9_000) if dice.random() < 0.1 else 0)
+
+
+def minors_of(everybody: Mapping[str, Person]) -> Mapping[str, int]:
+    """How many minors each guardian has."""
+    return Counter(one.guardian_id for one in everybody.values() if one.guardian_id)
 
 
 def _age(person: Person) -> int:
