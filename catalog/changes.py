@@ -2,8 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import astuple
 
+from catalog.about import About, LifeCycle
+from catalog.mapping import EndpointMapping
 from catalog.services import AccessRight, HostedClient, Service
+from catalog.term_words import words_of
 from trust.changes import Change, changes_between
 from trust.settings import format_duration
 
@@ -54,7 +58,46 @@ def _service_facts(service: Service) -> Iterator[tuple[str, str]]:
     yield name, ", ".join(said)
     for endpoint in service.endpoints:
         yield f"{name} endpoint {endpoint}", ""
+    yield from _about_facts(name, service.about)
+    for mapped in service.mapping.endpoints:
+        yield from _mapping_facts(f"{name} mapping", mapped)
+
+
+def _about_facts(name: str, about: About) -> Iterator[tuple[str, str]]:
+    if about.life != LifeCycle():
+        ends = f", withdrawn on {about.life.ends}" if about.life.ends else ""
+        successor = f", followed by {about.life.successor}" if about.life.successor else ""
+        yield f"{name} life cycle", f"{about.life.state}{ends}{successor}"
+    said = {
+        "about": about.description,
+        "contact": ", ".join(filter(None, astuple(about.contact))),
+        "terms of use": about.terms,
+        "keywords": ", ".join(about.keywords),
+        "territory": about.territory,
+        "template": about.template,
+    }
+    yield from ((f"{name} {what}", text) for what, text in said.items() if text)
+
+
+def _mapping_facts(name: str, endpoint: EndpointMapping) -> Iterator[tuple[str, str]]:
+    if endpoint.path:
+        name = f"{name} {endpoint.method} {endpoint.path}"
+    yield name, ""
+    if (subject := endpoint.subject) is not None:
+        yield f"{name} subject", f"{subject.name} in {subject.place}, {subject.scheme}"
+    for parameter in endpoint.parameters:
+        default = "must be given" if parameter.default is None else f"'{parameter.default}'"
+        yield f"{name} parameter {parameter.name}", f"in {parameter.place}, {default}"
+    for field in endpoint.fields:
+        said = (field.path, field.type.value, field.concept)
+        yield f"{name} field {field.name}", ", ".join(filter(None, said))
+    for view in endpoint.views:
+        rule = " ".join(filter(None, (view.rule.value, view.value)))
+        yield f"{name} view {view.name}", ", ".join(filter(None, (view.source, rule, view.concept)))
 
 
 def _right_name(client: str, right: AccessRight) -> str:
-    return f"right of {right.subject} to {client}:{right.service_code} {right.endpoint}"
+    """Everything that tells a right from others; other terms make it another right."""
+    name = f"right of {right.subject} to {client}:{right.service_code} {right.endpoint}"
+    terms = words_of(right.terms)
+    return f"{name} ({terms})" if terms else name

@@ -3,43 +3,39 @@
 Certificates are files, in DER or PEM, named relative to the folder of the declaration.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
 
+from catalog.declared_access import AccessDeclaration, declared_rights, declared_terms
+from catalog.declared_services import Code, ServiceDeclaration, declared_service
+from catalog.mapping import NO_MAPPING, ServiceMapping
 from catalog.rules import client_problems
 from catalog.services import (
-    BASE_ENDPOINT,
-    DEFAULT_TIMEOUT,
     AccessRight,
     ClientStatus,
     ConnectionType,
-    Endpoint,
     HostedClient,
     LocalGroup,
     Repair,
-    Service,
-    ServiceType,
-    Subject,
 )
-from trust.errors import MalformedMessage
-from trust.ids import ClientId, GlobalGroupId, LocalGroupId, ServiceId
+from catalog.term_rules import term_problems, unknown_fields
+from catalog.terms import NO_TERMS
+from trust.errors import ConfigurationError, ConfigurationProblem, MalformedMessage
+from trust.ids import ClientId
 from trust.pki.certificates import der, parse_certificate
 from trust.registry.record_rules import problems_error
-from trust.settings import Bounds, Matching, SettingProblem, required, setting
+from trust.settings import SettingProblem, required, setting
 
 Place = tuple[str | int, ...]
-Code = Annotated[str, Matching(r"(?=.*\S).{1,255}", "of 1 to 255 characters")]
-Title = Annotated[str, Matching(r"[^\x00-\x1f\x7f]{0,1000}", "of at most 1000 characters")]
-Timeout = Annotated[timedelta, Bounds(timedelta(seconds=1), timedelta(days=1))]
-EndpointText = Annotated[
-    str,
-    Matching(
-        r"(\*|[A-Za-z]{1,20}) [/*][^\x00-\x1f\x7f]{0,2000}", 'as "GET /persons/*" or "* /open/**"'
-    ),
-]
+Problem = SettingProblem | ConfigurationProblem
+# Reads a mapping file; raises ConfigurationError with every problem of it.
+ReadMapping = Callable[[Path], ServiceMapping]
+
+
+def no_mapping(path: Path) -> ServiceMapping:
+    """For whoever has no reader of mapping files at hand: none can be had."""
+    raise ConfigurationError([ConfigurationProblem(str(path), 0, "a mapping file", "none here")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,53 +45,6 @@ class LocalGroupDeclaration:
     members: tuple[ClientId, ...] = setting(
         (), "members and subsystems of any node", example=["EX:GOV:2000:portal"]
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceDeclaration:
-    code: Code = required("service code", example="persons")
-    version: str | None = setting(None, "version, of a SOAP service only", example="v1")
-    type: ServiceType = setting(ServiceType.REST, "what kind of service it is")
-    url: str = required("where the system answers", example="http://127.0.0.1:9000/")
-    timeout: Timeout = setting(DEFAULT_TIMEOUT, "longest silence of that system")
-    verify_tls: bool = setting(
-        True, "whether its TLS certificate must be one of the client's certificate_files"
-    )
-    disabled: str | None = setting(
-        None, "notice to callers while it is switched off", example="Out of order"
-    )
-    endpoints: tuple[EndpointText, ...] = setting(
-        (), "known parts: method and path pattern", example=["GET /persons/*"]
-    )
-    title: Title = setting("", "name for people", example="Persons by national id")
-    description: str = setting(
-        "",
-        "where its OpenAPI description or WSDL is",
-        example="http://127.0.0.1:9000/openapi.json",
-    )
-    repair_headers: bool = setting(
-        False, "complete the header of its SOAP answers with what they lack of the request's"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessDeclaration:
-    """Who may call what: exactly one of client, global_group and local_group is given."""
-
-    service: Code = required("service code, in all its versions", example="persons")
-    client: ClientId | None = setting(None, "a member or subsystem", example="EX:GOV:2000:portal")
-    global_group: GlobalGroupId | None = setting(
-        None, "a group of the central operator", example="EX:municipalities"
-    )
-    local_group: Code | None = setting(None, "a group of this client", example="clerks")
-    endpoints: tuple[EndpointText, ...] = setting(
-        (), "the parts meant; the whole service without", example=["GET /persons/*"]
-    )
-
-    def __post_init__(self) -> None:
-        given = (self.client, self.global_group, self.local_group)
-        if sum(item is not None for item in given) != 1:
-            raise ValueError("exactly one of client, global_group and local_group")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,28 +76,37 @@ class ServicesDeclaration:
     clients: tuple[ClientDeclaration, ...] = setting((), "members and subsystems hosted here")
 
 
-def declaration_problems(declaration: ServicesDeclaration) -> Iterator[SettingProblem]:
+def declaration_problems(
+    declaration: ServicesDeclaration, read_mapping: ReadMapping = no_mapping
+) -> Iterator[Problem]:
     """Everything that is wrong with a declaration and the files it names."""
-    reader = _Reader()
+    reader = _Reader(read_mapping)
     clients = reader.clients(declaration)
     yield from reader.problems
     yield from client_problems(clients)
     for index, client in enumerate(declaration.clients):
-        yield from _access_problems(client, ("clients", index))
+        yield from _access_problems(client, clients[index], ("clients", index))
 
 
-def hosted_clients(declaration: ServicesDeclaration) -> tuple[HostedClient, ...]:
+def hosted_clients(
+    declaration: ServicesDeclaration, read_mapping: ReadMapping = no_mapping
+) -> tuple[HostedClient, ...]:
     """What a declaration stands for; raises ConfigurationError with every problem."""
-    problems = tuple(declaration_problems(declaration))
+    problems = tuple(declaration_problems(declaration, read_mapping))
     if problems:
-        raise problems_error(problems)
-    return _Reader().clients(declaration)
+        located = [one for one in problems if isinstance(one, ConfigurationProblem)]
+        unlocated = problems_error(one for one in problems if isinstance(one, SettingProblem))
+        raise ConfigurationError([*unlocated.problems, *located])
+    return _Reader(read_mapping).clients(declaration)
 
 
-def _access_problems(client: ClientDeclaration, place: Place) -> Iterator[SettingProblem]:
-    """Rights that lead nowhere: a service or a local group that the client does not have."""
+def _access_problems(
+    client: ClientDeclaration, hosted: HostedClient, place: Place
+) -> Iterator[SettingProblem]:
+    """Rights that lead nowhere or contradict themselves, each with its terms."""
     codes = {service.code for service in client.services}
     groups = {group.code for group in client.local_groups}
+    seen: set[AccessRight] = set()
     for index, access in enumerate(client.access):
         here = (*place, "access", index)
         if access.service not in codes:
@@ -157,6 +115,20 @@ def _access_problems(client: ClientDeclaration, place: Place) -> Iterator[Settin
         if access.local_group is not None and access.local_group not in groups:
             expected = _one_of("local group", groups)
             yield SettingProblem((*here, "local_group"), f"'{access.local_group}'", expected)
+        yield from _terms(access, hosted, here)
+        rights = {right for right in declared_rights(access) if right.terms != NO_TERMS}
+        if rights & seen:
+            yield SettingProblem(here, "the same right with the same terms again", "each once")
+        seen |= rights
+
+
+def _terms(
+    access: AccessDeclaration, hosted: HostedClient, place: Place
+) -> Iterator[SettingProblem]:
+    terms = declared_terms(access)
+    yield from term_problems(terms, place)
+    mappings = [one.mapping for one in hosted.services if one.id.service_code == access.service]
+    yield from unknown_fields(terms, mappings, place)
 
 
 def _one_of(what: str, names: set[str]) -> str:
@@ -169,7 +141,8 @@ def _one_of(what: str, names: set[str]) -> str:
 class _Reader:
     """Makes clients of declarations and collects which files can't be read."""
 
-    problems: list[SettingProblem] = field(default_factory=list)
+    read_mapping: ReadMapping
+    problems: list[Problem] = field(default_factory=list)
 
     def clients(self, declaration: ServicesDeclaration) -> tuple[HostedClient, ...]:
         return tuple(
@@ -189,13 +162,14 @@ class _Reader:
             connection=client.connection,
             certificates=certificates,
             services=tuple(
-                _service(client.id, service, certificates) for service in client.services
+                declared_service(client.id, service, certificates, self._mapping(service.mapping))
+                for service in client.services
             ),
             local_groups=tuple(
                 LocalGroup(group.code, group.description, frozenset(group.members))
                 for group in client.local_groups
             ),
-            rights=tuple(right for access in client.access for right in _rights(access)),
+            rights=tuple(right for access in client.access for right in declared_rights(access)),
             repairs=frozenset(client.repairs),
         )
 
@@ -212,38 +186,12 @@ class _Reader:
         )
         return b""
 
-
-def _service(
-    client: ClientId, service: ServiceDeclaration, certificates: tuple[bytes, ...]
-) -> Service:
-    return Service(
-        id=ServiceId(client, service.code, service.version),
-        type=service.type,
-        url=service.url,
-        timeout=service.timeout,
-        verify_tls=service.verify_tls,
-        certificates=certificates,
-        notice=service.disabled,
-        endpoints=tuple(_endpoint(text) for text in service.endpoints),
-        description_url=service.description,
-        title=service.title,
-        repair_headers=service.repair_headers,
-    )
-
-
-def _rights(access: AccessDeclaration) -> Iterator[AccessRight]:
-    subject: Subject
-    if access.client is not None:
-        subject = access.client
-    elif access.global_group is not None:
-        subject = access.global_group
-    else:
-        subject = LocalGroupId(access.local_group or "")
-    endpoints = tuple(_endpoint(text) for text in access.endpoints) or (BASE_ENDPOINT,)
-    for endpoint in endpoints:
-        yield AccessRight(subject, access.service, endpoint)
-
-
-def _endpoint(text: str) -> Endpoint:
-    method, _, path = text.partition(" ")
-    return Endpoint(method.upper(), path)
+    def _mapping(self, path: Path | None) -> ServiceMapping:
+        """What a mapping file says; nothing when it is wrong, which is then among the problems."""
+        if path is None:
+            return NO_MAPPING
+        try:
+            return self.read_mapping(path)
+        except ConfigurationError as error:
+            self.problems += error.problems
+        return NO_MAPPING

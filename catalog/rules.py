@@ -6,6 +6,7 @@ Source: messages.md 2.1, 8.1, 8.3; X-Road 7.8 checks most of it in its admin ser
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import SplitResult, urlsplit
 
+from catalog.about import LifeState
 from catalog.services import RESERVED_CODES, HostedClient, Service, ServiceType
 from trust.ids import suspicious
 from trust.settings import SettingProblem
@@ -60,6 +61,32 @@ def _service(service: Service, place: Place) -> Problems:
     if service.endpoints and service.type is ServiceType.WSDL:
         yield SettingProblem(
             (*place, "endpoints"), "endpoints", "none: a SOAP service is called as a whole"
+        )
+    yield from _mapping(service, place)
+    yield from _life(service, place)
+
+
+def _mapping(service: Service, place: Place) -> Problems:
+    """A mapping speaks of methods and paths where the service has them, and only there."""
+    here = (*place, "mapping")
+    endpoints = service.mapping.endpoints
+    if service.type.is_rest:
+        if any(not endpoint.method or not endpoint.path for endpoint in endpoints):
+            found = "an endpoint without method and path"
+            yield SettingProblem(here, found, "both: the service is a REST service")
+    elif any(endpoint.method or endpoint.path for endpoint in endpoints):
+        found = "an endpoint with a method and a path"
+        yield SettingProblem(here, found, "neither: the service is a SOAP service")
+    elif len(endpoints) > 1:
+        found = f"{len(endpoints)} endpoints"
+        yield SettingProblem(here, found, "one: the service is a SOAP service")
+
+
+def _life(service: Service, place: Place) -> Problems:
+    life = service.about.life
+    if life.ends is not None and life.state is not LifeState.DEPRECATED:
+        yield SettingProblem(
+            (*place, "life_cycle", "ends"), life.ends.isoformat(), 'state = "deprecated" beside it'
         )
 
 

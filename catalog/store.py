@@ -11,6 +11,7 @@ from pathlib import Path
 import asyncpg
 
 from catalog.changes import difference
+from catalog.encoding import decode_about, decode_mapping, decode_terms
 from catalog.services import (
     AccessRight,
     ClientStatus,
@@ -28,7 +29,7 @@ from catalog.services import (
 from catalog.store_rows import client_columns, write_client
 from trust.changes import Change
 from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
-from trust.errors import StorageError
+from trust.errors import MalformedMessage, StorageError
 from trust.ids import ClientId, GlobalGroupId, LocalGroupId, ServiceId
 
 COMPONENT = "catalog"
@@ -60,24 +61,16 @@ class ServiceStore:
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 return await _load(connection)
-        except DATABASE_ERRORS as error:
+        except (*DATABASE_ERRORS, MalformedMessage) as error:
             raise _unusable(error) from error
 
     async def given_rights(self, service: ServiceId) -> tuple[tuple[AccessRight, datetime], ...]:
         """The rights to a service, each with when it was given; raises StorageError."""
         try:
             rows = await self._pool.fetch(_GIVEN_RIGHTS, *_provider(service), service.service_code)
-        except DATABASE_ERRORS as error:
+            return tuple((_right(row, service.service_code), row["granted_at"]) for row in rows)
+        except (*DATABASE_ERRORS, MalformedMessage) as error:
             raise _unusable(error) from error
-        return tuple(
-            (
-                AccessRight(
-                    _subject(row), service.service_code, Endpoint(row["method"], row["path"])
-                ),
-                row["granted_at"],
-            )
-            for row in rows
-        )
 
     async def replace(self, clients: Sequence[HostedClient]) -> tuple[Change, ...]:
         """Put these clients in the place of all others, and say what changed.
@@ -93,7 +86,7 @@ class ServiceStore:
                 changes = difference(before.clients, clients)
                 if changes:
                     await _replace(connection, before, clients)
-        except DATABASE_ERRORS as error:
+        except (*DATABASE_ERRORS, MalformedMessage) as error:
             raise _unusable(error) from error
         return changes
 
@@ -103,6 +96,8 @@ def _provider(service: ServiceId) -> tuple[str, str, str, str]:
 
 
 def _unusable(error: BaseException) -> StorageError:
+    if isinstance(error, MalformedMessage):
+        return StorageError(f"The services of this node can't be read: {error.text}")
     return StorageError(f"The services of this node can't be used: {describe(error)}")
 
 
@@ -133,7 +128,8 @@ _QUERIES = {
     ),
     "endpoints": "SELECT * FROM described_endpoint ORDER BY service_id, position",
     "rights": (
-        "SELECT client_id, code, method, path, subject_type, subject FROM access_right"
+        "SELECT access_right.id, client_id, code, method, path, subject_type, subject, terms"
+        " FROM access_right"
         " JOIN service_endpoint ON service_endpoint.id = endpoint_id"
         " JOIN service_code ON service_code.id = code_id"
         " ORDER BY client_id, access_right.id"
@@ -150,7 +146,7 @@ _KEYS = {
 
 
 _GIVEN_RIGHTS = """
-SELECT subject_type, subject, method, path, granted_at FROM access_right
+SELECT access_right.id, subject_type, subject, method, path, terms, granted_at FROM access_right
 JOIN service_endpoint ON service_endpoint.id = endpoint_id
 JOIN service_code ON service_code.id = code_id
 JOIN hosted_client ON hosted_client.id = client_id
@@ -222,10 +218,7 @@ def _client(row: Row, rows: Mapping[str, _Rows]) -> HostedClient:
             )
             for item in rows["groups"].get(number, ())
         ),
-        rights=tuple(
-            AccessRight(_subject(item), item["code"], Endpoint(item["method"], item["path"]))
-            for item in rows["rights"].get(number, ())
-        ),
+        rights=tuple(_right(item, item["code"]) for item in rows["rights"].get(number, ())),
         repairs=frozenset(Repair(name) for name in row["repairs"]),
     )
 
@@ -245,6 +238,18 @@ def _service(
         description_url=row["description_url"],
         title=row["title"],
         repair_headers=row["repair_headers"],
+        mapping=decode_mapping(row["mapping"]),
+        about=decode_about(row["about"]),
+    )
+
+
+def _right(row: Row, code: str) -> AccessRight:
+    return AccessRight(
+        _subject(row),
+        code,
+        Endpoint(row["method"], row["path"]),
+        decode_terms(row["terms"]),
+        row["id"],
     )
 
 

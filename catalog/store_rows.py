@@ -1,5 +1,11 @@
 """Writes one hosted client: rows that stay keep their numbers, the others go."""
 
+import hashlib
+from typing import NamedTuple
+
+import asyncpg
+
+from catalog.encoding import decode_terms, encode_about, encode_mapping, encode_terms
 from catalog.services import AccessRight, HostedClient, LocalGroup, Service
 from trust.database import PooledConnection
 from trust.ids import ClientId, GlobalGroupId, LocalGroupId
@@ -107,13 +113,14 @@ async def _write_services(
         service_number = await connection.fetchval(
             "INSERT INTO service"
             " (code_id, version, type, url, timeout, verify_tls, notice, position,"
-            " description_url, title, repair_headers)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+            " description_url, title, repair_headers, mapping, about)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
             " ON CONFLICT (code_id, version) DO UPDATE SET type = excluded.type,"
             " url = excluded.url, timeout = excluded.timeout, verify_tls = excluded.verify_tls,"
             " notice = excluded.notice, position = excluded.position,"
             " description_url = excluded.description_url, title = excluded.title,"
-            " repair_headers = excluded.repair_headers"
+            " repair_headers = excluded.repair_headers, mapping = excluded.mapping,"
+            " about = excluded.about"
             " RETURNING id",
             codes[service.id.service_code],
             service.id.service_version or "",
@@ -126,6 +133,8 @@ async def _write_services(
             service.description_url,
             service.title,
             service.repair_headers,
+            encode_mapping(service.mapping),
+            encode_about(service.about),
         )
         await connection.execute(
             "DELETE FROM described_endpoint WHERE service_id = $1", service_number
@@ -144,38 +153,21 @@ async def _write_rights(
     connection: PooledConnection, codes: dict[str, int], rights: tuple[AccessRight, ...]
 ) -> None:
     """Take away what is no longer given, and give what is new."""
-    wanted = {
-        (codes[right.service_code], right.endpoint.method, right.endpoint.path, *_subject(right))
-        for right in rights
-    }
+    wanted = dict.fromkeys(_right_columns(codes, right) for right in rights)
     rows = await connection.fetch(
-        "SELECT access_right.id, code_id, method, path, subject_type, subject FROM access_right"
-        " JOIN service_endpoint ON service_endpoint.id = endpoint_id WHERE code_id = ANY($1)",
+        "SELECT access_right.id, code_id, method, path, subject_type, subject, terms"
+        " FROM access_right JOIN service_endpoint ON service_endpoint.id = endpoint_id"
+        " WHERE code_id = ANY($1)",
         list(codes.values()),
     )
-    held = {
-        (
-            row["code_id"],
-            row["method"],
-            row["path"],
-            row["subject_type"],
-            tuple(row["subject"]),
-        ): row["id"]
-        for row in rows
-    }
+    held = {_held_columns(row): row["id"] for row in rows}
     await connection.execute(
         "DELETE FROM access_right WHERE id = ANY($1)",
-        [number for key, number in held.items() if key not in wanted],
+        [number for columns, number in held.items() if columns not in wanted],
     )
-    for right in rights:
-        key = (
-            codes[right.service_code],
-            right.endpoint.method,
-            right.endpoint.path,
-            *_subject(right),
-        )
-        if key not in held:
-            await _give(connection, *key)
+    for columns in wanted:
+        if columns not in held:
+            await _give(connection, columns)
     await connection.execute(
         "DELETE FROM service_endpoint WHERE code_id = ANY($1) AND NOT EXISTS"
         " (SELECT FROM access_right WHERE endpoint_id = service_endpoint.id)",
@@ -183,28 +175,54 @@ async def _write_rights(
     )
 
 
-async def _give(
-    connection: PooledConnection,
-    code: int,
-    method: str,
-    path: str,
-    subject_type: str,
-    subject: tuple[str, ...],
-) -> None:
+class _RightColumns(NamedTuple):
+    """All that makes a right the one that it is; a row with the same keeps its number."""
+
+    code: int
+    method: str
+    path: str
+    subject_type: str
+    subject: tuple[str, ...]
+    terms: str
+
+
+def _right_columns(codes: dict[str, int], right: AccessRight) -> _RightColumns:
+    endpoint, code = right.endpoint, codes[right.service_code]
+    kind, subject = _subject(right)
+    return _RightColumns(
+        code, endpoint.method, endpoint.path, kind, subject, encode_terms(right.terms)
+    )
+
+
+def _held_columns(row: asyncpg.Record) -> _RightColumns:
+    """The columns of a row; its terms as they would be written now."""
+    return _RightColumns(
+        row["code_id"],
+        row["method"],
+        row["path"],
+        row["subject_type"],
+        tuple(row["subject"]),
+        encode_terms(decode_terms(row["terms"])),
+    )
+
+
+async def _give(connection: PooledConnection, columns: _RightColumns) -> None:
     endpoint = await connection.fetchval(
         "INSERT INTO service_endpoint (code_id, method, path) VALUES ($1, $2, $3)"
         " ON CONFLICT (code_id, method, path) DO UPDATE SET method = excluded.method"
         " RETURNING id",
-        code,
-        method,
-        path,
+        columns.code,
+        columns.method,
+        columns.path,
     )
     await connection.execute(
-        "INSERT INTO access_right (endpoint_id, subject_type, subject) VALUES ($1, $2, $3)"
-        " ON CONFLICT DO NOTHING",
+        "INSERT INTO access_right (endpoint_id, subject_type, subject, terms, terms_digest)"
+        " VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
         endpoint,
-        subject_type,
-        list(subject),
+        columns.subject_type,
+        list(columns.subject),
+        columns.terms,
+        hashlib.sha256(columns.terms.encode()).digest() if columns.terms else b"",
     )
 
 
