@@ -4,7 +4,8 @@ Rows that a new declaration confirms keep their numbers; see `migrations/0001_se
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import asyncpg
 
 from catalog.changes import difference
 from catalog.encoding import decode_about, decode_mapping, decode_terms
+from catalog.granted import load_grants
+from catalog.history_store import keep_state
 from catalog.services import (
     AccessRight,
     ClientStatus,
@@ -81,14 +84,36 @@ class ServiceStore:
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 # One after the other; readers go on with the version before.
-                await connection.execute("SELECT version FROM server_conf FOR UPDATE")
-                before = await _load(connection)
+                before = await _locked(connection)
                 changes = difference(before.clients, clients)
                 if changes:
                     await _replace(connection, before, clients)
+                    await _changed(connection, before)
         except (*DATABASE_ERRORS, MalformedMessage) as error:
             raise _unusable(error) from error
         return changes
+
+
+@asynccontextmanager
+async def changing_services(connection: PooledConnection) -> AsyncIterator[ServerConf]:
+    """A step of a transaction that changes something of what is hosted: gives what was before.
+
+    Steps follow one another; the new state is in the history, and running nodes notice it. Raises
+    what the database raises.
+    """
+    before = await _locked(connection)
+    yield before
+    await _changed(connection, before)
+
+
+async def _locked(connection: PooledConnection) -> ServerConf:
+    await connection.execute("SELECT version FROM server_conf FOR UPDATE")
+    return await _load(connection)
+
+
+async def _changed(connection: PooledConnection, before: ServerConf) -> None:
+    await connection.execute("UPDATE server_conf SET version = version + 1")
+    await keep_state(connection, before.clients, await _load(connection))
 
 
 def _provider(service: ServiceId) -> tuple[str, str, str, str]:
@@ -115,7 +140,6 @@ async def _replace(
     for client in clients:
         if before.hosted(client.id) != client:
             await write_client(connection, client)
-    await connection.execute("UPDATE server_conf SET version = version + 1")
 
 
 _QUERIES = {
@@ -167,8 +191,9 @@ async def _load(connection: PooledConnection) -> ServerConf:
         "SELECT instance, member_class, member_code, subsystem_code, type, url, verify_tls,"
         " endpoints FROM description JOIN hosted_client ON hosted_client.id = client_id"
     )
+    grants = await load_grants(connection)
     return ServerConf(
-        tuple(_client(row, rows) for row in clients),
+        tuple(_client(row, rows, grants) for row in clients),
         version,
         {_source(row): tuple(map(_endpoint, row["endpoints"])) for row in described},
     )
@@ -198,7 +223,9 @@ def _endpoint(text: str) -> Endpoint:
     return Endpoint(method, path)
 
 
-def _client(row: Row, rows: Mapping[str, _Rows]) -> HostedClient:
+def _client(
+    row: Row, rows: Mapping[str, _Rows], grants: Mapping[ClientId, tuple[AccessRight, ...]]
+) -> HostedClient:
     client, number = _client_id(row), row["id"]
     certificates = tuple(item["certificate"] for item in rows["certificates"].get(number, ()))
     return HostedClient(
@@ -220,6 +247,7 @@ def _client(row: Row, rows: Mapping[str, _Rows]) -> HostedClient:
         ),
         rights=tuple(_right(item, item["code"]) for item in rows["rights"].get(number, ())),
         repairs=frozenset(Repair(name) for name in row["repairs"]),
+        grants=grants.get(client, ()),
     )
 
 
