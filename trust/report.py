@@ -91,3 +91,26 @@ class VerificationReport:
     def joined(self, more: Iterable[Check]) -> "VerificationReport":
         """This report followed by further checks."""
         return VerificationReport((*self.checks, *more))
+
+
+class Verdict:
+    """What follows from a report; a class with one only has to say where it is."""
+
+    __slots__ = ()
+
+    report: VerificationReport
+
+    @property
+    def verdict(self) -> Outcome:
+        return self.report.verdict
+
+    @property
+    def code(self) -> str:
+        """The fault code of the check that decided; empty when everything passed."""
+        problem = self.report.first_problem
+        return "" if problem is None else problem.code
+
+    @property
+    def reason(self) -> str:
+        problem = self.report.first_problem
+        return "" if problem is None else problem.detail

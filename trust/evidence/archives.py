@@ -42,6 +42,7 @@ from trust.evidence.zipreader import (
 from trust.report import (
     Check,
     Outcome,
+    Verdict,
     VerificationReport,
     failed,
     indeterminate,
@@ -96,7 +97,7 @@ class ArchivedContainer:
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveReport:
+class ArchiveReport(Verdict):
     """What an archive file proves.
 
     Attributes:
@@ -112,21 +113,6 @@ class ArchiveReport:
     end: ArchiveEnd | None = None
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
     problems: tuple[ArchivedContainer, ...] = ()
-
-    @property
-    def verdict(self) -> Outcome:
-        return self.report.verdict
-
-    @property
-    def code(self) -> str:
-        """The code of the check that decided; empty when everything passed."""
-        problem = self.report.first_problem
-        return "" if problem is None else problem.code
-
-    @property
-    def reason(self) -> str:
-        problem = self.report.first_problem
-        return "" if problem is None else problem.detail
 
     @property
     def containers(self) -> int:

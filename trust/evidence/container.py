@@ -43,6 +43,7 @@ from trust.ids import ClientId
 from trust.report import (
     Check,
     Outcome,
+    Verdict,
     VerificationReport,
     failed,
     indeterminate,
@@ -64,7 +65,7 @@ class ContainerPart:
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerVerdict:
+class ContainerVerdict(Verdict):
     """What a container proves.
 
     Attributes:
@@ -80,21 +81,6 @@ class ContainerVerdict:
     signed_at: datetime | None
     timestamp: datetime | None
     parts: tuple[ContainerPart, ...]
-
-    @property
-    def verdict(self) -> Outcome:
-        return self.report.verdict
-
-    @property
-    def code(self) -> str:
-        """The fault code of the check that decided; empty when everything passed."""
-        problem = self.report.first_problem
-        return "" if problem is None else problem.code
-
-    @property
-    def reason(self) -> str:
-        problem = self.report.first_problem
-        return "" if problem is None else problem.detail
 
 
 def unreadable(error: MalformedMessage) -> ContainerVerdict:

@@ -41,6 +41,7 @@ from trust.receipts.receipts import (
 from trust.report import (
     Check,
     Outcome,
+    Verdict,
     VerificationReport,
     failed,
     passed,
@@ -51,7 +52,7 @@ _STATED = ("message_id", "client", "service", "user", "issue", "represented_part
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiptVerdict:
+class ReceiptVerdict(Verdict):
     """What a receipt proves.
 
     Attributes:
@@ -64,20 +65,6 @@ class ReceiptVerdict:
     facts: ExchangeFacts | None
     containers: Mapping[str, ContainerVerdict]
     logged: tuple[str, ...] = ()
-
-    @property
-    def verdict(self) -> Outcome:
-        return self.report.verdict
-
-    @property
-    def code(self) -> str:
-        problem = self.report.first_problem
-        return "" if problem is None else problem.code
-
-    @property
-    def reason(self) -> str:
-        problem = self.report.first_problem
-        return "" if problem is None else problem.detail
 
 
 def unreadable_receipt(error: MalformedMessage) -> ReceiptVerdict:
