@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -104,11 +105,19 @@ def _plain_shape(expression: Type, limits: tuple[Bounds | Matching, ...], option
 
 def keys_of(cls: type) -> tuple[Key, ...]:
     """The keys of a settings class, in the order in which they are declared."""
+    shapes = _shapes_of(cls)
+    return tuple(_key(field, shapes[field.name]) for field in dataclasses.fields(cls) if field.init)
+
+
+@cache  # a declaration may have a hundred thousand tables of one class
+def _shapes_of(cls: type) -> Mapping[str, Shape]:
     hints = typing.get_type_hints(cls, include_extras=True)
-    return tuple(_key(field, hints[field.name]) for field in dataclasses.fields(cls) if field.init)
+    return {
+        field.name: shape_of(hints[field.name]) for field in dataclasses.fields(cls) if field.init
+    }
 
 
-def _key(field: "dataclasses.Field[Any]", hint: Type) -> Key:
+def _key(field: "dataclasses.Field[Any]", shape: Shape) -> Key:
     default: object = None
     if field.default is not dataclasses.MISSING:
         default = field.default
@@ -117,7 +126,7 @@ def _key(field: "dataclasses.Field[Any]", hint: Type) -> Key:
     absent = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     return Key(
         name=field.name,
-        shape=shape_of(hint),
+        shape=shape,
         required=absent,
         default=default,
         meaning=field.metadata.get(MEANING, ""),
