@@ -87,6 +87,13 @@ def parse_settings(
     return cast(T, settings)
 
 
+def located(path: Path, problems: Iterable[SettingProblem]) -> list[ConfigurationProblem]:
+    """The same with the lines of a file that has been read: for what deserves a warning only."""
+    reader = _Reader(str(path), path.parent, find_lines(path.read_text("utf-8")))
+    reader.check(problems)
+    return reader.problems
+
+
 def overlay_environment(
     cls: type, document: dict[str, Any], environment: Mapping[str, str]
 ) -> None:

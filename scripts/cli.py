@@ -12,6 +12,7 @@ COMMANDS = {
     "sandbox": "run a whole ecosystem on this machine",
     "node": "run an institution's node, apply its services",
     "registry": "run the central operator's registry",
+    "catalog": "keep the central catalog: facts, authorities, services",
     "log": "look into a node's message log, take containers out",
     "archive": "see to the files that hold a node's older records",
     "adapter": "serve a database, a service or files as an information system",
