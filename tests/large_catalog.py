@@ -180,9 +180,7 @@ def _authorities(services: Sequence[CatalogService]) -> Iterator[Authority]:
     for number, service in enumerate(services):
         concepts = tuple(
             dict.fromkeys(
-                one.concept
-                for endpoint in service.mapping.endpoints
-                for one in (*endpoint.fields, *endpoint.views)
+                concept for endpoint in service.mapping.endpoints for concept in endpoint.names_of
             )
         )
         common = tuple(one for one in concepts if one.startswith(f"{CONCEPT}common:"))
