@@ -12,6 +12,7 @@ from pathlib import Path
 
 from adapters.kinds import DEFAULT, MODULES, load_kind
 from catalog.declaration import ServicesDeclaration
+from catalog.meaning.declaration import OnceDeclaration
 from config.describe import describe_settings, settings_table
 from node.messages.code_table import TABLE, FaultCode, Origin
 from node.settings import NodeSettings
@@ -41,6 +42,9 @@ FILES = (
     SettingsFile("registry", RegistrySettings, "`sacbe registry`"),
     SettingsFile(
         "instance", RegistryDeclaration, "`sacbe registry apply`: who and what is in an instance"
+    ),
+    SettingsFile(
+        "once", OnceDeclaration, "`sacbe catalog vocabulary apply`: what counts as a fact"
     ),
     SettingsFile("adapter", load_kind(DEFAULT).settings, f'`sacbe adapter`, of kind "{DEFAULT}"'),
     *(
