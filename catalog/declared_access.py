@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from catalog.declared_services import Code, EndpointText, Title, Uri, endpoint_of
+from catalog.declared_services import Code, EndpointText, Title, endpoint_of
 from catalog.services import BASE_ENDPOINT, AccessRight, Subject
 from catalog.terms import Quota, Terms
+from catalog.uris import Uri
 from trust.ids import ClientId, GlobalGroupId, LocalGroupId
 from trust.settings import Bounds, Matching, parse_duration, required, setting
 

@@ -8,16 +8,13 @@ from typing import Annotated
 from catalog.about import About, Contact, LifeCycle, LifeState
 from catalog.mapping import ServiceMapping
 from catalog.services import DEFAULT_TIMEOUT, Endpoint, Service, ServiceType
+from catalog.uris import UriOrNone
 from trust.ids import ClientId, ServiceId
 from trust.settings import Bounds, Matching, required, setting
 
 Code = Annotated[str, Matching(r"(?=.*\S).{1,255}", "of 1 to 255 characters")]
 Title = Annotated[str, Matching(r"[^\x00-\x1f\x7f]{0,1000}", "of at most 1000 characters")]
 LongText = Annotated[str, Matching(r"(?s)[^\x00]{0,10000}", "of at most 10000 characters")]
-_URI = r"[A-Za-z][A-Za-z0-9+.-]{0,50}:[^\x00-\x20\x7f<>\"{}|\\^`]{1,1000}"
-_URI_WORDS = 'a URI as "urn:example:person" or "https://example.org/person"'
-Uri = Annotated[str, Matching(_URI, _URI_WORDS)]
-UriOrNone = Annotated[str, Matching(f"|{_URI}", _URI_WORDS)]
 Keyword = Annotated[str, Matching(r"(?=.*\S)[^\x00-\x1f\x7f]{1,100}", "of 1 to 100 characters")]
 Keywords = Annotated[tuple[Keyword, ...], Bounds(0, 50)]
 Territory = Annotated[str, Matching(r"[^\x00-\x20\x7f]{0,100}", "without spaces")]

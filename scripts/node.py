@@ -8,7 +8,9 @@ from pathlib import Path
 
 from catalog.changes import difference
 from catalog.declaration import ServicesDeclaration, declaration_problems, hosted_clients
+from catalog.fields.mapping_file import MappingFile
 from catalog.store import ServiceStore
+from config.mapping_files import read_mapping
 from config.settings import load_settings
 from node.app import Node
 from node.parts.database import open_database
@@ -27,7 +29,7 @@ from trust.globalconf import Anchor
 from trust.secrets import read_secret
 
 _DATABASE = "node"
-_EXAMPLES = {"node": NodeSettings, "services": ServicesDeclaration}
+_EXAMPLES = {"node": NodeSettings, "services": ServicesDeclaration, "mapping": MappingFile}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -133,8 +135,12 @@ async def apply_services(
     A node that runs on the database notices it within seconds. Raises ConfigurationError with
     every problem of the declaration, and StorageError.
     """
-    declared = load_settings(ServicesDeclaration, declaration, check=declaration_problems)
-    clients = hosted_clients(declared)
+    declared = load_settings(
+        ServicesDeclaration,
+        declaration,
+        check=lambda found: declaration_problems(found, read_mapping),
+    )
+    clients = hosted_clients(declared, read_mapping)
     pool = await open_database(dsn, settings)
     try:
         store = ServiceStore(pool)
