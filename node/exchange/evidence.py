@@ -6,7 +6,7 @@ Source: design.md 3; signatures.md 4, 6.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from node.body import Section
@@ -16,6 +16,7 @@ from node.exchange.signer import SignatureFiles, Signers
 from node.exchange.signing import SigningQueues
 from node.log.messagelog import MessageLog
 from node.log.records import LoggedBody, MessageRecord, Side
+from node.log.uses import DataUse
 from trust.digests import sha512
 from trust.errors import EvidenceRejected, ExchangeError
 from trust.evidence.certificate_verdicts import VerdictCache
@@ -61,9 +62,15 @@ class Evidence:
         files: SignatureFiles,
         bodies: Sequence[Section],
         peer: str,
+        use: DataUse | None = None,
     ) -> None:
-        """Make durable what we are about to send; raises LoggingFailed."""
-        await self.log.append(self._record(side, request, response, files, bodies, peer, None))
+        """Make durable what we are about to send; raises LoggingFailed.
+
+        Args:
+            use: of somebody's data, for the same commit.
+        """
+        record = self._record(side, request, response, files, bodies, peer, None)
+        await self.log.append(record if use is None else replace(record, use=use))
 
     async def keep_request(
         self, request: Request, received: ReceivedMessage, signature: Signature, peer: str
@@ -79,13 +86,22 @@ class Evidence:
         bodies = _bodies(received)
         await self.log.append(self._record(Side.PROVIDER, request, None, files, bodies, peer, key))
 
-    async def keep_response(self, request: Request, received: ReceivedMessage, peer: str) -> None:
-        """Make durable, as consumer, the answer that we believe; raises LoggingFailed."""
+    async def keep_response(
+        self,
+        request: Request,
+        received: ReceivedMessage,
+        peer: str,
+        use: DataUse | None = None,
+    ) -> None:
+        """Make durable, as consumer, the answer that we believe; raises LoggingFailed.
+
+        Args:
+            use: of somebody's data, for the same commit.
+        """
         files = _files(received)
         bodies = _bodies(received)
-        await self.log.append(
-            self._record(Side.CONSUMER, request, received.head, files, bodies, peer, None)
-        )
+        record = self._record(Side.CONSUMER, request, received.head, files, bodies, peer, None)
+        await self.log.append(record if use is None else replace(record, use=use))
 
     def _record(
         self,

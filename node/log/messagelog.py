@@ -27,7 +27,7 @@ from node.log.records import (
     StoredRecord,
 )
 from node.log.room import Room
-from node.log.rows import Row, build_row
+from node.log.rows import Row, build_row, use_size
 from node.log.search import Place, RecordPage, RecordQuery, RecordSearch
 from node.log.settings import MessageLogSettings
 from node.log.upkeep import make_partitions, purge_replay_keys
@@ -192,6 +192,7 @@ class MessageLog:
     def _size_of(self, record: MessageRecord) -> int:
         size = _ROW_BYTES + len(record.message) + len(record.signature)
         size += len(record.hash_chain_result or b"") + len(record.hash_chain or b"")
+        size += use_size(record.use)
         for body, place in zip(
             record.attachments, self._bodies.places_of(record.attachments), strict=True
         ):

@@ -10,6 +10,7 @@ import asyncpg
 from node.log.bodies import KeptBody
 from node.log.column_keys import NO_KEYS, ColumnKey, KeyRing, Seal, column_place, file_place
 from node.log.records import BodyPlace, MessageRecord, Side, StoredBody, StoredRecord
+from node.log.uses import DataUse
 from trust.digests import sha512
 from trust.errors import LoggingFailed
 from trust.evidence.evidence_leaf import leaf_data, leaf_hash
@@ -25,6 +26,12 @@ ATTACHMENT_COLUMNS = (
     "number", "time", "position", "body_digest", "body_size", "body", "body_file", "key_id",
 )  # fmt: skip
 QUEUE_COLUMNS = ("number", "time", "leaf_hash", "signature_digest")
+USE_COLUMNS = (
+    "time", "side", "exchange_id", "message_id", "client", "provider", "service_code",
+    "service_version", "peer", "subject", "purpose", "legal_basis", "procedure", "case_id",
+    "official", "mandate", "grant_number", "given", "withheld", "derived", "refusal", "openness",
+    "visible_from", "spared",
+)  # fmt: skip
 
 
 def _to_read(columns: Sequence[str]) -> str:
@@ -38,6 +45,8 @@ _MESSAGE, _BODY = COLUMNS.index("message") - 1, COLUMNS.index("body") - 1
 _POSITION, _FURTHER_BODY = (ATTACHMENT_COLUMNS.index(name) - 2 for name in ("position", "body"))
 _LONGEST_ID = 255  # characters of a message id, as in X-Road's database
 _LONGEST_TEXT = 1024
+_LONGEST_NAME = 4096
+_USE_BYTES = 512
 
 
 @dataclass(slots=True)
@@ -52,6 +61,7 @@ class Row:
         further: of ATTACHMENT_COLUMNS without number and time, for each but the first attachment.
         leaf: of QUEUE_COLUMNS without number and time.
         key: makes the request count once.
+        use: of USE_COLUMNS; None for a message that is no use of somebody's data.
         column_key: encrypts the message and the bodies; None for a log that is not encrypted.
     """
 
@@ -62,6 +72,7 @@ class Row:
     key: bytes | None = field(default=None, repr=False)
     column_key: ColumnKey | None = None
     number: int = 0  # 0: none yet
+    use: tuple[object, ...] | None = field(default=None, repr=False)
 
     @property
     def day(self) -> date:
@@ -138,7 +149,52 @@ def build_row(
         len(kept) - 1 if len(kept) > 1 else None,
     )
     further = tuple((place, *_body_values(body), key_id) for place, body in enumerate(kept[1:], 2))
-    return Row(time, values, _leaf_of(record, kept), further, record.replay_key, column_key)
+    use = None if record.use is None else build_use_row(record.use)
+    leaf = _leaf_of(record, kept)
+    return Row(time, values, leaf, further, record.replay_key, column_key, use=use)
+
+
+def build_use_row(use: DataUse) -> tuple[object, ...]:
+    """Lay a use out in USE_COLUMNS; raises LoggingFailed for what the database can't hold."""
+    intent, service = use.intent, use.service
+    _check_text("message id", use.message_id, _LONGEST_ID)
+    _check_text("exchange id", use.exchange_id, _LONGEST_ID)
+    texts = (
+        intent.purpose, intent.legal_basis, intent.procedure, intent.case, intent.official,
+        intent.mandate,
+    )  # fmt: skip
+    for text in (use.peer, use.refusal, *texts):
+        _check_text("text of a use", text, _LONGEST_TEXT)
+    for name in (*use.given, *use.withheld, *use.derived):
+        _check_text("name of a fact", name, _LONGEST_NAME)
+    return (
+        use.time.astimezone(UTC),
+        use.side.value,
+        use.exchange_id,
+        use.message_id,
+        _path_of(use.client),
+        _path_of(service.provider),
+        service.service_code,
+        service.service_version,
+        use.peer,
+        use.subject,
+        *texts,
+        use.grant,
+        list(use.given),
+        list(use.withheld),
+        list(use.derived),
+        use.refusal,
+        use.openness.value,
+        None if use.visible_from is None else use.visible_from.astimezone(UTC),
+        use.spared,
+    )
+
+
+def use_size(use: DataUse | None) -> int:
+    """About how many bytes a use takes."""
+    if use is None:
+        return 0
+    return _USE_BYTES + sum(map(len, (*use.given, *use.withheld, *use.derived)))
 
 
 def _leaf_of(record: MessageRecord, kept: Sequence[KeptBody]) -> tuple[bytes, bytes]:

@@ -13,7 +13,7 @@ from datetime import date
 
 import asyncpg
 
-from node.log.rows import ATTACHMENT_COLUMNS, COLUMNS, QUEUE_COLUMNS, Row
+from node.log.rows import ATTACHMENT_COLUMNS, COLUMNS, QUEUE_COLUMNS, USE_COLUMNS, Row
 from trust.database import (
     CONNECTION_ERRORS,
     DATABASE_ERRORS,
@@ -44,18 +44,35 @@ _OUT_OF_ORDER = (
 _NOT_ENCODABLE = (ValueError, TypeError, OverflowError)  # a value that the driver can't write
 
 
+_LEAF_COLUMNS = QUEUE_COLUMNS[2:]
+
+
 def _one_record() -> str:
     """A record with its leaf in one statement: a lone one costs one way to the database."""
-    places = ", ".join(f"${place}" for place in range(1, len(COLUMNS) + 1))
-    leaf = ", ".join(f"${len(COLUMNS) + place}" for place in range(1, len(QUEUE_COLUMNS) - 1))
+    leaf = _places(_LEAF_COLUMNS, len(COLUMNS))
     # Only our own words stand in the text.
     return (
-        f"WITH stored AS (INSERT INTO message_record ({', '.join(COLUMNS)}) VALUES ({places}))"  # noqa: S608
+        f"WITH stored AS (INSERT INTO message_record ({', '.join(COLUMNS)})"  # noqa: S608
+        f" VALUES ({_places(COLUMNS)}))"
         f" INSERT INTO evidence_queue ({', '.join(QUEUE_COLUMNS)}) VALUES ($1, $2, {leaf})"
     )
 
 
+def _one_use() -> str:
+    """A record with its leaf and its use, likewise."""
+    places = _places(USE_COLUMNS, len(COLUMNS) + len(_LEAF_COLUMNS))
+    return (
+        f"WITH used AS (INSERT INTO data_use ({', '.join(USE_COLUMNS)}) VALUES ({places})),"  # noqa: S608
+        f" {_ONE.removeprefix('WITH')}"
+    )
+
+
+def _places(columns: Sequence[str], before: int = 0) -> str:
+    return ", ".join(f"${before + place}" for place in range(1, len(columns) + 1))
+
+
 _ONE = _one_record()
+_ONE_USED = _one_use()
 
 
 class RowsRefused(Exception):
@@ -206,7 +223,11 @@ class GroupWriter:
         keyed = [row for row in rows if row.key is not None]
         if len(rows) == 1 and not keyed and not rows[0].further:
             [record], _ = await _sealed(rows)
-            await connection.execute(_ONE, *record, *rows[0].leaf)
+            leaf, use = rows[0].leaf, rows[0].use
+            if use is None:
+                await connection.execute(_ONE, *record, *leaf)
+            else:
+                await connection.execute(_ONE_USED, *record, *leaf, *use)
             return frozenset()
         async with connection.transaction():
             replayed = await self._claim_keys(connection, keyed) if keyed else frozenset()
@@ -230,6 +251,8 @@ class GroupWriter:
             await connection.copy_records_to_table(
                 "message_attachment", columns=ATTACHMENT_COLUMNS, records=further
             )
+        if uses := [row.use for row in rows if row.use is not None]:
+            await connection.copy_records_to_table("data_use", columns=USE_COLUMNS, records=uses)
 
     async def _claim_keys(
         self, connection: PooledConnection, rows: Sequence[Row]

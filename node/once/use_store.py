@@ -1,0 +1,150 @@
+"""Uses in the database: those of refused calls, and how often a grant was used.
+
+What gives facts is kept with its message (node/log/writer.py). A refusal has no message to be kept
+with: it is written apart, a little later, in groups, and never makes anybody wait; under a flood of
+refusals some are counted and not kept.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
+
+import asyncpg
+
+from catalog.terms import Quota
+from node.log.rows import USE_COLUMNS, build_use_row
+from node.log.uses import DataUse
+from trust.database import DATABASE_ERRORS, Pool, describe
+from trust.errors import LoggingFailed, StorageError
+
+_log = logging.getLogger(__name__)
+
+_MOST_WAITING = 10_000  # refused uses
+_GROUP = 500
+_PAUSE = 1.0  # seconds between attempts to reach a database that does not answer
+_PATIENCE = 5.0  # seconds that the end of the node waits for what is left
+
+_places = ", ".join(f"${place}" for place in range(1, len(USE_COLUMNS) + 1))
+# Only our own words stand in the text. An attempt whose outcome nobody knows is repeated.
+_INSERT = (
+    f"INSERT INTO data_use ({', '.join(USE_COLUMNS)}) VALUES ({_places})"  # noqa: S608
+    " ON CONFLICT (exchange_id, side, time) DO NOTHING"
+)
+
+
+class UseStore:
+    """Uses of one node; any number of its processes share the database.
+
+    Attributes:
+        dropped: refused uses that were not kept, for want of room or because no row can hold them.
+    """
+
+    def __init__(self, pool: Pool, most_waiting: int = _MOST_WAITING) -> None:
+        self.dropped = 0
+        self._pool = pool
+        self._most_waiting = most_waiting
+        self._waiting: deque[tuple[object, ...]] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="refused uses")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Write what is left, if that is possible soon."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(TimeoutError, *DATABASE_ERRORS):
+            async with asyncio.timeout(_PATIENCE):
+                await self._write_all()
+        self.dropped += len(self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """Refused uses that are not written yet."""
+        return len(self._waiting)
+
+    def keep_refused(self, use: DataUse) -> None:
+        """Have a refused use written soon; never fails."""
+        try:
+            row = build_use_row(use)
+        except LoggingFailed:
+            self.dropped += 1
+            return
+        if len(self._waiting) >= self._most_waiting:
+            self.dropped += 1
+            return
+        self._waiting.append(row)
+        self._wake.set()
+
+    async def calls_of(self, grant: int, since: datetime) -> int:
+        """How often facts were given by a grant after a moment; raises StorageError."""
+        try:
+            found = await self._pool.fetchval(
+                "SELECT count(*) FROM data_use WHERE grant_number = $1 AND time > $2"
+                " AND side = 'provider' AND refusal = ''",
+                grant,
+                since,
+            )
+        except DATABASE_ERRORS as error:
+            raise _unusable(error) from error
+        return int(found)
+
+    async def take_call(self, grant: int, quota: Quota, at: datetime) -> int | None:
+        """Count a call against the quota of a grant, exactly once among all processes.
+
+        A call is counted before the system is asked, whatever becomes of it.
+
+        Returns:
+            None when it was counted; else how many calls there were in the quota's time, and this
+            one was not counted.
+
+        Raises:
+            StorageError: it may be counted.
+        """
+        try:
+            found: int | None = await self._pool.fetchval(
+                "SELECT take_quota_call($1, $2, $3, $4)", grant, at, quota.per, quota.calls
+            )
+        except DATABASE_ERRORS as error:
+            raise _unusable(error) from error
+        return found
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._write_all()
+            except DATABASE_ERRORS as error:
+                _log.warning("Refused uses can't be written: %s", describe(error))
+                await asyncio.sleep(_PAUSE)
+                self._wake.set()
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            group = [self._waiting[place] for place in range(min(_GROUP, len(self._waiting)))]
+            try:
+                await self._pool.executemany(_INSERT, group)
+            except asyncpg.DataError:
+                await self._write_alone(group)
+            for _ in group:
+                self._waiting.popleft()
+
+    async def _write_alone(self, group: Sequence[tuple[object, ...]]) -> None:
+        """One row that the database can't hold takes no other along."""
+        for row in group:
+            try:
+                await self._pool.execute(_INSERT, *row)
+            except asyncpg.DataError:
+                self.dropped += 1
+
+
+def _unusable(error: BaseException) -> StorageError:
+    return StorageError(f"The uses of this node can't be counted: {describe(error)}")
