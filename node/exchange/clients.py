@@ -30,6 +30,16 @@ class TlsFacts:
     certificate: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SpeakingClient:
+    """A client whose information system has shown that it may speak for it.
+
+    Made by `Consumer.speaking` alone: what is asked in a client's name needs one.
+    """
+
+    id: ClientId
+
+
 def tls_facts(transport: asyncio.BaseTransport | None) -> TlsFacts:
     """What a connection says of its other end; a connection that is gone says nothing."""
     tls = None if transport is None else transport.get_extra_info("ssl_object")

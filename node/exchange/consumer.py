@@ -16,11 +16,12 @@ from catalog.services import Repair
 from node.body import Section, SpooledBody
 from node.exchange.account import Account, now_ms, to_nobody
 from node.exchange.attachments import AttachmentStream
-from node.exchange.clients import authenticate, tls_facts
+from node.exchange.clients import SpeakingClient, authenticate, tls_facts
 from node.exchange.evidence import Evidence
 from node.exchange.faults import ReceivedFault, failure_of
 from node.exchange.greeting import GREETING, Met, greets
 from node.exchange.own_call import OwnAnswer, OwnCall, OwnRequest
+from node.exchange.own_soap_call import OwnSoapCall
 from node.exchange.received import ReceivedMessage, receive
 from node.exchange.request import Request
 from node.exchange.rest_call import RestCall
@@ -114,7 +115,21 @@ class Consumer:
         """
         if request.client != self.own_server.owner:
             raise UnknownMember(f"Client '{request.client}' does not own this server")
-        call = OwnCall(request)
+        return await self._answer_to(OwnCall(request))
+
+    async def ask_for(self, client: SpeakingClient, call: OwnCall | OwnSoapCall) -> OwnAnswer:
+        """Ask another node for a client whose system has shown that it may speak; as `ask`."""
+        if call.client != client.id:
+            raise UnknownMember(f"Client '{call.client}' is not the one that asks")
+        return await self._answer_to(call)
+
+    def speaking(self, http: web.BaseRequest, client: ClientId) -> SpeakingClient:
+        """The client that a system speaks for; raises UnknownMember, UntrustedPeer."""
+        snapshot = self.snapshots.take()
+        self._authenticate(http, client, snapshot)
+        return SpeakingClient(client)
+
+    async def _answer_to(self, call: OwnCall | OwnSoapCall) -> OwnAnswer:
         await self.carry(None, call)
         if call.failure is not None:
             fault = call.failure.fault
@@ -153,7 +168,9 @@ class Consumer:
             with received:  # the peer's connection is free for the next exchange by now
                 self._judge(asked, received, outgoing.bodies)
                 account.clock.mark("verify")
-                await self.evidence.keep_response(request, received, str(account.peer))
+                peer_name = str(account.peer)
+                use = call.use(received, peer_name)
+                await self.evidence.keep_response(request, received, peer_name, use=use)
                 account.clock.mark("log")
                 account.response_out = now_ms()
                 answer = await call.tell(received, account)

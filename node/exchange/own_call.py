@@ -1,37 +1,26 @@
-"""A REST call by the node itself, in the name of the member that owns it.
+"""A REST call by the node itself: in its owner's name, or for a client that it knows.
 
 It is signed, sent, verified and logged like the call of any information system, which it differs
-from in three ways: nobody connected to make it, so nobody is authenticated; the owner needs no
-entry among the hosted clients; and the answer goes to whoever called `Consumer.ask`.
+from in two ways: nobody connected to make it, so nobody is authenticated here, and the answer goes
+to whoever called `Consumer.ask` or `Consumer.ask_for`.
 """
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from node.body import Section
 from node.exchange.account import Account
-from node.exchange.attachments import AttachmentHead, AttachmentStream, rest_body
+from node.exchange.attachments import AttachmentStream, rest_body
 from node.exchange.faults import Failure
 from node.exchange.received import ReceivedMessage
-from node.messages import mediatype
-from node.messages.envelope import Headers, build_request_headers
-from node.messages.exchange import check_answers
-from node.messages.fault import Side
-from node.messages.rest import (
-    CLIENT,
-    SECURITY_SERVER,
-    RestRequestHead,
-    RestResponseHead,
-    request_hash,
-)
-from node.messages.transport_reader import REST_LIMITS
+from node.exchange.rest_sides import RestSides
+from node.log.uses import DataUse
+from node.messages.rest import CLIENT, SECURITY_SERVER, RestRequestHead
 from trust.errors import MalformedMessage
 from trust.ids import ClientId, ServerId, ServiceId
-
-_HEAD = AttachmentHead(mediatype.REST_REQUEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +28,7 @@ class OwnRequest:
     """What the node asks.
 
     Attributes:
-        client: the member that owns this node.
+        client: in whose name.
         server: the node that is to answer, should the provider have several; None for any.
         rest: what follows the service code: path and query, percent-encoded.
         headers: further ones, which are signed as well.
@@ -58,32 +47,44 @@ class OwnRequest:
 
 @dataclass(frozen=True, slots=True)
 class OwnAnswer:
-    """What came back, verified and in the log; any status."""
+    """What came back, verified; any status. In the log once `Consumer` hands it out.
+
+    Attributes:
+        status: of the provider's system; 200 of a SOAP answer.
+        headers: of a REST answer.
+        body: of a REST answer; of a SOAP answer its envelope.
+        message_id: the consumer's own id, by which the exchange is found beside `exchange_id`.
+        peer: the other server.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes = field(repr=False)
     exchange_id: str
+    message_id: str = ""
+    peer: str = ""
 
 
-class OwnCall:
+UseOf = Callable[[OwnAnswer], DataUse | None]  # what an answer is a use of, before it is logged
+
+
+def of_nobody(_answer: OwnAnswer) -> None:
+    """The answer is about nobody."""
+
+
+class OwnCall(RestSides):
     """One request of the node itself, for `Consumer` to carry."""
 
-    rest = True
-    side = Side.CONSUMER
-    without_identity = "Security server has no authentication certificate"
-    limits = REST_LIMITS
-    head = _HEAD
-
-    def __init__(self, request: OwnRequest) -> None:
+    def __init__(self, request: OwnRequest, use_of: UseOf = of_nobody) -> None:
+        super().__init__()
         self.answer: OwnAnswer | None = None
         self.failure: Failure | None = None
         self._own = request
-        self._request: RestRequestHead | None = None
-        self._response: RestResponseHead | None = None
+        self._use_of = use_of
 
-    def check_method(self) -> None:
-        """Any method is taken; `read` knows those that there are."""
+    @property
+    def client(self) -> ClientId:
+        return self._own.client
 
     async def read(self, instance: str, account: Account) -> RestRequestHead:
         own = self._own
@@ -104,46 +105,31 @@ class OwnCall:
     async def attachments(self) -> AttachmentStream | None:
         return rest_body(_whole(self._own.body)) if self._own.body else None
 
-    def envelope(self, content_type: str) -> Headers:
-        head = self._asked
-        return build_request_headers(content_type, head.request_id, head.content_type)
-
-    def read_answer(self, received: ReceivedMessage) -> None:
-        self._response = RestResponseHead.parse(received.head)
-
     def check_answers(self, received: ReceivedMessage, bodies: Sequence[Section]) -> None:
-        head = self._asked
-        hashed = request_hash(head.raw, bodies[0].digest if bodies else None)
-        check_answers(head, self._answered, hashed)
+        super().check_answers(received, bodies)
         if received.payload_size > self._own.largest:
             raise MalformedMessage(
                 f"The answer has {received.payload_size} bytes, more than {self._own.largest}",
                 "invalid_message",
             )
 
-    async def tell(self, received: ReceivedMessage, account: Account) -> web.StreamResponse:
+    def use(self, received: ReceivedMessage, peer: str) -> DataUse | None:
         response = self._answered
-        account.status = response.status
         body = received.attachments[0].body if received.attachments else None
         data = b"" if body is None else body.read_at(0, body.size)
-        self.answer = OwnAnswer(response.status, response.headers, data, self._asked.request_id)
+        request = self._asked
+        self.answer = OwnAnswer(
+            response.status, response.headers, data, request.request_id, request.message_id, peer
+        )
+        return self._use_of(self.answer)
+
+    async def tell(self, received: ReceivedMessage, account: Account) -> web.StreamResponse:
+        account.status = self._answered.status
         return web.Response()  # to nobody
 
     async def tell_failure(self, failure: Failure) -> web.StreamResponse:
         self.failure = failure
         return web.Response()
-
-    @property
-    def _asked(self) -> RestRequestHead:
-        if self._request is None:
-            raise AssertionError("the request has not been read yet")
-        return self._request
-
-    @property
-    def _answered(self) -> RestResponseHead:
-        if self._response is None:
-            raise AssertionError("the answer has not been read yet")
-        return self._response
 
 
 async def _whole(data: bytes) -> AsyncIterator[bytes]:

@@ -5,45 +5,34 @@ Source: messages.md 3; transport.md 5, 8; X-Road 7.8 ClientMessageProcessor.java
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from aiohttp import web
 
 from catalog.services import Repair
-from node.body import Section
 from node.exchange.account import Account
-from node.exchange.attachments import AttachmentHead, AttachmentStream
+from node.exchange.attachments import AttachmentStream
 from node.exchange.faults import Failure, tell_soap_system
 from node.exchange.received import ReceivedMessage
 from node.exchange.request import SoapRequest
 from node.exchange.respond import request_pieces, respond
-from node.exchange.soap_content import soap_content
+from node.exchange.soap_sides import SoapSides
 from node.exchange.soap_stream import SoapStream
 from node.messages import mediatype
-from node.messages.envelope import (
-    Headers,
-    build_request_headers,
-    check_method,
-    check_soap_action,
-)
-from node.messages.exchange import check_soap_answers
+from node.messages.envelope import check_method, check_soap_action
 from node.messages.fault import Side
-from node.messages.soap import SoapFaultMessage, SoapMessage, parse_soap
+from node.messages.soap import SoapFaultMessage, parse_soap
 from node.messages.soap_reader import SoapLimits, SoapReader
 from node.messages.soap_repair import repair_request
 from node.messages.transport import SoapPart
 from node.messages.transport_reader import SOAP_LIMITS, TransportLimits
-from trust.digests import sha512
 from trust.errors import ExchangeError, MalformedMessage
 from trust.ids import ClientId
 
 
-class SoapCall:
+class SoapCall(SoapSides):
     """One SOAP request; its path, query and host say nothing."""
-
-    rest = False
-    without_identity = "Security server has no valid authentication certificate"
 
     def __init__(
         self,
@@ -58,18 +47,14 @@ class SoapCall:
             limits: for the request and for its answer.
             repairs: what to add to the calls of a client.
         """
+        super().__init__(limits)
         self.side = Side.REQUESTER
         self._http = request
         self._patience = patience
-        self.limits = limits
         self._repairs = repairs
         self._content_type = request.headers.get("Content-Type")
         self._soap_action = request.headers.get("SOAPAction", "")
         self._stream: SoapStream | None = None
-        self._part: SoapPart | None = None
-        self._request: SoapRequest | None = None
-        self._response: SoapMessage | None = None
-        self._content: tuple[str, int, AsyncIterator[bytes]] | None = None
 
     def check_method(self) -> None:
         check_method(self._http.method)
@@ -119,36 +104,6 @@ class SoapCall:
             self.side = Side.REQUESTER  # what the system sent can't be read
             raise
 
-    @property
-    def head(self) -> AttachmentHead:
-        if self._part is None:
-            raise AssertionError("the request has not been read yet")
-        return AttachmentHead(self._part.content_type, self._part.fields)
-
-    def envelope(self, content_type: str) -> Headers:
-        return build_request_headers(
-            content_type,
-            self._asked.request_id,
-            self._content_type or "",
-            soap_action=self._soap_action,
-        )
-
-    def read_answer(self, received: ReceivedMessage) -> None:
-        message = parse_soap(received.head, received.head_type.content_type)
-        if isinstance(message, SoapFaultMessage):
-            raise AssertionError("a fault is a part of its own kind")
-        self._response = message
-
-    def check_answers(self, received: ReceivedMessage, bodies: Sequence[Section]) -> None:
-        if self._response is None:
-            raise AssertionError("the answer has not been read yet")
-        request = self._asked.message
-        check_soap_answers(request, self._response, sha512(request.raw))
-        try:
-            self._content = soap_content(received)
-        except MalformedMessage as error:
-            raise error.within("service_failed") from error.__cause__
-
     async def tell(self, received: ReceivedMessage, account: Account) -> web.StreamResponse:
         if self._content is None:
             raise AssertionError("the answer has not been checked yet")
@@ -159,9 +114,3 @@ class SoapCall:
 
     async def tell_failure(self, failure: Failure) -> web.StreamResponse:
         return await tell_soap_system(self._http, failure)
-
-    @property
-    def _asked(self) -> SoapRequest:
-        if self._request is None:
-            raise AssertionError("the request has not been read yet")
-        return self._request

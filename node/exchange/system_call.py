@@ -14,6 +14,7 @@ from node.exchange.attachments import AttachmentHead, AttachmentStream
 from node.exchange.faults import Failure
 from node.exchange.received import ReceivedMessage
 from node.exchange.request import Request
+from node.log.uses import DataUse
 from node.messages.envelope import Headers
 from node.messages.fault import Side
 from node.messages.transport_reader import TransportLimits
@@ -64,6 +65,9 @@ class SystemCall(Protocol):
         Args:
             bodies: the attachments that were sent.
         """
+
+    def use(self, received: ReceivedMessage, peer: str) -> DataUse | None:
+        """What the answer, which is believed, is a use of; kept with it in one commit."""
 
     async def tell(self, received: ReceivedMessage, account: Account) -> web.StreamResponse:
         """Hand the answer to the system."""
