@@ -217,7 +217,9 @@ def _prefix_problems(declaration: OnceDeclaration) -> Iterator[SettingProblem]:
         if not _PREFIX.fullmatch(name) or name.lower() in _SCHEMES:
             expected = "1 to 30 letters, digits and _-, and not http, https or urn"
             yield SettingProblem(place, quoted(name), expected)
-        yield from uri_problems(place, beginning)
+        if any(uri_problems(place, f"{beginning}name")):
+            expected = "the beginning of an absolute URI (http, https or urn)"
+            yield SettingProblem(place, quoted(beginning), expected)
 
 
 def _read(declaration: OnceDeclaration) -> Vocabulary:

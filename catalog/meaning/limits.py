@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from catalog.meaning.vocabulary import Vocabulary
 
 MOST: Mapping[str, int] = {  # by the list's name
-    "concepts": 10_000,
+    "concepts": 100_000,
     "evidence_types": 10_000,
     "requirements": 10_000,
     "purposes": 10_000,
