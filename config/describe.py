@@ -71,7 +71,7 @@ def _sub_table(key: Key, name: str, off: bool, given: Mapping[str, object]) -> I
         yield from _comment(key.meaning)
     header = f"[[{name}]]" if repeated else f"[{name}]"
     # A table that may be left away and has keys that are required can't stand there half empty.
-    hidden = away and (repeated or key.shape.optional or _needs_something(shape.kind))
+    hidden = off or (away and (repeated or key.shape.optional or _needs_something(shape.kind)))
     yield ("#" if hidden else "") + header
     values = given.get(key.name)
     if values is None and dataclasses.is_dataclass(key.default):
