@@ -1,0 +1,60 @@
+"""What another node answers to `findUsage` is judged before a citizen sees it.
+
+A source speaks for itself alone: what it says that it gave must be its own service, what it says
+that it fetched must have gone to itself.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import UNSET
+
+from node.exchange.own_call import OwnAnswer
+from node.once.citizen.told import FindUsageAnswer, Part, Usage
+from trust.ids import ClientId
+
+_DECODER = msgspec.json.Decoder(FindUsageAnswer)
+OK = 200
+
+
+class WrongAnswer(Exception):
+    """An answer that no data tracker may give; the text says why, without data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one source told.
+
+    Attributes:
+        total: uses that it knows of, of which `usages` are the latest.
+    """
+
+    source: ClientId
+    total: int
+    sealed: int
+    usages: tuple[Usage, ...]
+
+
+def read_answer(answer: OwnAnswer, source: ClientId, most: int) -> Told:
+    """Read an answer with status 200 to a question for at most so many uses, or WrongAnswer."""
+    try:
+        found = _DECODER.decode(answer.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise WrongAnswer("it is not what the protocol prescribes") from error
+    if len(found.usages) > most:
+        raise WrongAnswer(f"it has more than the {most} uses that were asked for")
+    if found.totalUsages < len(found.usages):
+        raise WrongAnswer("it has more uses than it counts")
+    for usage in found.usages:
+        _check_own(usage, source)
+    return Told(source, found.totalUsages, found.sealedUsages, tuple(found.usages))
+
+
+def _check_own(usage: Usage, source: ClientId) -> None:
+    """A data tracker that is not of our kind says nothing of this, and need not."""
+    if usage.part is UNSET:
+        return
+    if usage.part is Part.GAVE and not usage.source.startswith(f"{source.path}/"):
+        raise WrongAnswer("it tells of what others gave")
+    if usage.part is Part.FETCHED and usage.receiver != source.path:
+        raise WrongAnswer("it tells of what others fetched")
