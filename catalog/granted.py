@@ -1,7 +1,7 @@
 """Rights that were asked for and approved: given, taken away, and read beside the declared ones.
 
 Everything here is a step of somebody's transaction, which holds the lock of `server_conf` (see
-`ServiceStore.changing`), and raises what the database raises.
+`catalog.store.changing_services`), and raises what the database raises.
 """
 
 from collections import defaultdict

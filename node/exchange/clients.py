@@ -34,7 +34,8 @@ class TlsFacts:
 class SpeakingClient:
     """A client whose information system has shown that it may speak for it.
 
-    Made by `Consumer.speaking` alone: what is asked in a client's name needs one.
+    Made by `Consumer.speaking`: what is asked in a client's name needs one. For what the node's own
+    operator wrote down, `node.once.granting.speaking` makes one.
     """
 
     id: ClientId
