@@ -26,7 +26,7 @@ from catalog.meaning.vocabulary import (
     TemplateInstance,
     Vocabulary,
 )
-from catalog.meaning.words import label_of
+from catalog.meaning.words import label_of, tag_of
 from tests.vocabularies import (
     BASE,
     BIRTH,
@@ -206,6 +206,7 @@ def test_a_label_is_found_in_the_nearest_language(
     assert label_of(labels, *languages) == expected
     assert label_of({"mi": "tae"}, "en") == "tae"
     assert label_of({}, "en") == ""
+    assert tag_of(labels, "es-mx") == "es"
 
 
 def test_fifty_thousand_authorities_are_judged_whole() -> None:

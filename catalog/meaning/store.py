@@ -1,9 +1,12 @@
 """The vocabulary in the registry's database: each version whole, with who decided it and when."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+import asyncpg
 
 from catalog.meaning.changes import difference
 from catalog.meaning.encoding import from_json, to_json
@@ -47,10 +50,10 @@ class VocabularyStore:
     async def load(self) -> Vocabulary:
         """What counts now; nothing at all before the first version. Raises StorageError."""
         try:
-            async with self._pool.acquire() as connection:
-                return await load_newest(connection)
+            row = await self._pool.fetchrow(_NEWEST)
         except DATABASE_ERRORS as error:
             raise _unusable(error) from error
+        return await _read_newest(row)
 
     async def at(self, version: int) -> Vocabulary | None:
         """A version as it was, None when there is no such one; raises StorageError."""
@@ -60,7 +63,7 @@ class VocabularyStore:
             )
         except DATABASE_ERRORS as error:
             raise _unusable(error) from error
-        return None if content is None else _read(version, content)
+        return None if content is None else await asyncio.to_thread(_read, version, content)
 
     async def plan(self, vocabulary: Vocabulary) -> tuple[Change, ...]:
         """What applying this one would change; raises as `apply` does."""
@@ -110,8 +113,14 @@ class VocabularyStore:
 
 async def load_newest(connection: PooledConnection) -> Vocabulary:
     """What counts now, in a transaction of the caller's; raises what the database raises."""
-    row = await connection.fetchrow(_NEWEST)
-    return NO_VOCABULARY if row is None else _read(row["number"], row["content"])
+    return await _read_newest(await connection.fetchrow(_NEWEST))
+
+
+async def _read_newest(row: asyncpg.Record | None) -> Vocabulary:
+    """Beside the event loop, since a vocabulary may have millions of bytes."""
+    if row is None:
+        return NO_VOCABULARY
+    return await asyncio.to_thread(_read, row["number"], row["content"])
 
 
 def _read(number: int, content: bytes) -> Vocabulary:

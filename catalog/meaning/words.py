@@ -13,19 +13,24 @@ def label_of(labels: Labels, *languages: str) -> str:
 
     Source: RFC 4647 3.4 (lookup).
     """
-    by_tag = {tag.lower(): text for tag, text in labels.items()}
+    return labels.get(tag_of(labels, *languages), "")
+
+
+def tag_of(labels: Labels, *languages: str) -> str:
+    """The language of the label that `label_of` gives, as it is written there."""
+    known = {tag.lower(): tag for tag in labels}
     for language in (*languages, COMMON):
-        found = _in_language(by_tag, language.lower())
-        if found is not None:
-            return found
-    return next(iter(labels.values()), "")
+        found = _nearest(known, language.lower())
+        if found:
+            return known[found]
+    return next(iter(labels), "")
 
 
-def _in_language(by_tag: dict[str, str], language: str) -> str | None:
+def _nearest(known: dict[str, str], language: str) -> str:
     tag = language
     while tag:
-        if tag in by_tag:
-            return by_tag[tag]
+        if tag in known:
+            return tag
         tag = tag.rpartition("-")[0]
     primary = language.partition("-")[0]
-    return next((by_tag[tag] for tag in sorted(by_tag) if tag.startswith(f"{primary}-")), None)
+    return next((tag for tag in sorted(known) if tag.startswith(f"{primary}-")), "")
