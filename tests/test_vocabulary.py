@@ -243,3 +243,25 @@ def test_what_json_allows_and_a_file_does_not_is_found_too() -> None:
     (problem,) = vocabulary_problems(broken)
     assert problem.path == ("authorities", 0, "service")
     assert problem.expected == "a service of a subsystem"
+
+
+def test_longer_lists_and_texts_than_anybody_reads_are_refused() -> None:
+    concept, *others = EXAMPLE.concepts
+    (proof,) = EXAMPLE.evidence_types
+    crowded = replace(
+        EXAMPLE,
+        concepts=(
+            replace(
+                concept,
+                labels={f"x-{number:03}": "Birth" for number in range(51)},
+                definition="x" * 5_001,
+            ),
+            *others,
+        ),
+        evidence_types=(replace(proof, concepts=(BIRTH,) * 1_001),),
+    )
+    assert [(one.path[2], one.found) for one in vocabulary_problems(crowded)] == [
+        ("labels", "51 languages"),
+        ("definition", "5001 characters"),
+        ("concepts", "1001 of them"),
+    ]
