@@ -5,6 +5,7 @@ that it fetched must have gone to itself.
 """
 
 from dataclasses import dataclass
+from datetime import UTC
 
 import msgspec
 from msgspec import UNSET
@@ -47,7 +48,15 @@ def read_answer(answer: OwnAnswer, source: ClientId, most: int) -> Told:
         raise WrongAnswer("it has more uses than it counts")
     for usage in found.usages:
         _check_own(usage, source)
-    return Told(source, found.totalUsages, found.sealedUsages, tuple(found.usages))
+    usages = tuple(_in_utc(usage) for usage in found.usages)
+    return Told(source, found.totalUsages, found.sealedUsages, usages)
+
+
+def _in_utc(usage: Usage) -> Usage:
+    try:
+        return msgspec.structs.replace(usage, logtime=usage.logtime.astimezone(UTC))
+    except OverflowError as error:
+        raise WrongAnswer("it tells of a time beyond the ends of time") from error
 
 
 def _check_own(usage: Usage, source: ClientId) -> None:

@@ -1,0 +1,174 @@
+"""A portal asks real nodes: one that knows, one that lies, a plain one, one that is down."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from catalog.services import ServiceType
+from node.exchange.builtin import Call, RestAnswer
+from node.messages.rest import RestRequestHead
+from node.once.citizen.everywhere import Everywhere
+from node.once.citizen.kin import Kin
+from node.once.citizen.portal import CitizenPortal
+from node.once.citizen.settings import CitizenSettings, PortalSettings, TrackerSettings
+from node.once.citizen.tracker import TrackerService
+from node.once.use_search import UseSearch
+from node.once.uses import Openness
+from node.parts.database import open_database
+from scripts.postgres import PostgresServer
+from tests.citizen_stage import CODE, PSEUDONYMS, SUBJECT, use, write
+from tests.instance import CONSUMER, PROVIDER, SERVICE, Instance, NodeUnderTest, utc_now
+from tests.scene import records
+from trust.database import Pool
+from trust.ids import ClientId, ServiceId
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LIAR = ClientId("TEST", "GOV", "1002", "liar")
+PLAIN = ClientId("TEST", "GOV", "1003", "plain")
+DOWN = ClientId("TEST", "GOV", "1004", "down")
+SETTINGS = CitizenSettings(
+    tracker=TrackerSettings(clients=(CONSUMER,)),
+    portal=PortalSettings(clients=(CONSUMER,), patience=timedelta(seconds=10)),
+)
+
+
+@dataclass
+class Liar:
+    """Answers as the data tracker, with more than was asked for."""
+
+    type: ServiceType = ServiceType.REST
+
+    def takes(self, call: Call) -> bool:
+        return call.request.service.service_code == "findUsage"
+
+    def check_access(self, call: Call) -> None:
+        pass
+
+    async def answer(self, call: Call) -> RestAnswer:
+        usage = {
+            "logtime": "2026-11-21T11:00:00Z", "action": "lie", "receiverCode": "1",
+            "receiverSystem": "s",
+        }  # fmt: skip
+        lies = json.dumps({"totalUsages": 5000, "usages": [usage] * 5000})
+        return RestAnswer(200, ((b"content-type", b"application/json"),), lies.encode())
+
+
+@dataclass
+class Scene:
+    """The portal's node and the one that knows; what the portal can be asked."""
+
+    civil: NodeUnderTest
+    muni: NodeUnderTest
+
+    async def usage(self, **more: str) -> tuple[int, str, str]:
+        """Status, type and text of what the portal gets."""
+        asked = {"scheme": "national-id", "value": CODE} | more
+        headers = {"X-Road-Client": CONSUMER.path, "X-Road-UserId": CODE}
+        url = f"{self.muni.url}/once/v1/usage"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(url, params=asked, headers=headers) as answer,
+        ):
+            return answer.status, answer.content_type, await answer.text()
+
+
+async def offer_tracker(node: NodeUnderTest, pool: Pool) -> None:
+    """What a node does for its clients, with uses of somebody's data."""
+    now = utc_now()
+    uses = [
+        use(n, time=now - timedelta(minutes=n), client=CONSUMER, service=SERVICE)
+        for n in range(1, 4)
+    ]
+    await write(pool, [*uses, replace(uses[0], exchange_id="secret", openness=Openness.SEALED)])
+    service = TrackerService(
+        SETTINGS, UseSearch(pool), PSEUDONYMS, Kin(pool, node.server), lambda: None, lambda: None
+    )
+    provider = node.running.exchanges.provider
+    provider.built_in = (service, *provider.built_in)
+
+
+def offer_portal(node: NodeUnderTest) -> None:
+    """What a node does for a portal, with the folder of once-only to itself."""
+    running = node.running
+    consumer = running.exchanges.consumer
+    everywhere = Everywhere(SETTINGS, consumer.snapshots, lambda: None)
+    portal = CitizenPortal(SETTINGS, everywhere, consumer.snapshots, lambda: None, consumer)
+    port = running.systems_port
+    port.folders["/once"] = portal.handle  # type: ignore[index] # a dict, as it is made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scene(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
+) -> AsyncIterator[Scene]:
+    async with Instance(tmp_path_factory.mktemp("citizen"), postgres_server) as instance:
+        civil = await instance.add("CIVIL", PROVIDER)
+        liar = await instance.add("LIAR", LIAR)
+        plain = await instance.add("PLAIN", PLAIN)
+        await instance.add("DOWN", DOWN)
+        muni = await instance.add("MUNI", CONSUMER)
+        await instance.start(civil, liar, plain, muni)
+        liar.running.exchanges.provider.built_in = (Liar(),)
+        offer_portal(muni)
+        pool = await open_database(civil.dsn, civil.settings)
+        try:
+            await offer_tracker(civil, pool)
+            yield Scene(civil, muni)
+        finally:
+            await pool.close()
+
+
+async def test_what_some_nodes_know_is_told_whatever_the_others_do(scene: Scene) -> None:
+    status, _, text = await scene.usage()
+    assert status == 200
+    found = json.loads(text)
+    assert [one["exchangeId"] for one in found["usages"]] == [f"exchange-{n}" for n in (1, 2, 3)]
+    assert {one["toldBy"] for one in found["usages"]} == {PROVIDER.path}
+    assert (found["sealedUsages"], found["complete"]) == (1, False)
+    standing = {one["client"]: one["standing"] for one in found["sources"]}
+    assert standing == {
+        PROVIDER.path: "answered",
+        LIAR.path: "wrong",
+        PLAIN.path: "plain",
+        DOWN.path: "silent",
+        CONSUMER.path: "plain",
+    }
+
+
+async def test_who_looked_stands_in_the_log_of_both_nodes(scene: Scene) -> None:
+    """A question is an exchange like any other, signed and kept."""
+    asked = f"/r1/{ServiceId(PROVIDER, 'findUsage').path}/v2/findUsage?userCode={CODE}&limit=1"
+    headers = {"X-Road-Client": CONSUMER.path, "X-Road-UserId": CODE, "X-Road-Id": "look-1"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{scene.muni.url}{asked}", headers=headers) as answer,
+    ):
+        told = await answer.json()
+    assert (told["totalUsages"], len(told["usages"])) == (3, 1)
+    for node in (scene.muni, scene.civil):
+        kept = await records(node, message_id="look-1")
+        assert [one.response for one in kept] == [False, True]
+        assert RestRequestHead.parse(kept[0].message).user_id == CODE
+
+
+async def test_the_page_is_for_people(scene: Scene) -> None:
+    _, content_type, page = await scene.usage(**{"as": "page"})
+    assert content_type == "text/html"
+    assert "3 uses of your data are shown" in page
+    assert "Member 1004, down</bdi>" in page
+    assert SUBJECT.hex() not in page
+
+
+async def test_a_client_that_is_no_portal_has_no_right(scene: Scene) -> None:
+    asked = f"{scene.civil.url}/r1/{ServiceId(PROVIDER, 'findUsage').path}/v2/heartbeat"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(asked, headers={"X-Road-Client": PROVIDER.path}) as answer,
+    ):
+        assert answer.headers["X-Road-Error"] == "server.serverproxy.access_denied"
