@@ -13,6 +13,7 @@ COMMANDS = {
     "node": "run an institution's node, apply its services",
     "registry": "run the central operator's registry",
     "catalog": "keep the central catalog: facts, authorities, services",
+    "grant": "ask for grants, decide on what others ask for",
     "log": "look into a node's message log, take containers out",
     "archive": "see to the files that hold a node's older records",
     "adapter": "serve a database, a service or files as an information system",

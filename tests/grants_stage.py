@@ -29,6 +29,7 @@ from trust.ids import ClientId
 
 OTHER = ClientId("TEST", "MUN", "2001", "library")  # of the consumer's member
 STRANGER = ClientId("TEST", "GOV", "3001", "strange")
+GUEST = ClientId("TEST", "MUN", "2002", "taxes")  # nobody hosts it
 PURPOSE = "urn:example:benefit"
 SETTINGS = GrantSettings(waiting_per_member=3, waiting=5, asked_per_day=8)
 MAPPING = ServiceMapping(

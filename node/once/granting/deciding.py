@@ -44,7 +44,7 @@ class Deciding:
     """Requests to this node's clients; everything raises StorageError."""
 
     pool: Pool
-    settings: GrantSettings
+    settings: GrantSettings = GrantSettings()
 
     # --- what comes by messages -------------------------------------------------------------------
 
