@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from adapters.shapes import Field, Record, Shape
+from catalog.mapping import View
 from trust.errors import SacbeError, StorageError
 
 PATH_PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -42,6 +43,7 @@ class Operation:
             (a name of the query that stands there more than once).
         body: the JSON object that must be sent; its names differ from those of the parameters.
         may_be_missing: whether `NotThere` is an ordinary answer.
+        views: facts that follow from fields of the answer, for the descriptions.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Operation:
     body: Record | None = None
     summary: str = ""
     may_be_missing: bool = False
+    views: tuple[View, ...] = ()
 
     @property
     def path_parameters(self) -> tuple[str, ...]:

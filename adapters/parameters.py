@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from adapters.shapes import MAX_TEXT, Field, Scalar, ValueType
+from catalog.mapping import Rule, View
+from catalog.uris import UriOrNone
 from trust.settings import Bounds, Matching, required, setting
 
 # An XML name and a service code, which X-Road takes in a path, a header and an element.
@@ -36,12 +38,37 @@ class Parameter:
     concept: str | None = setting(
         None, "URI of the fact that it is", example="http://data.europa.eu/m8g/person/identifier"
     )
+    subject: UriOrNone = setting(
+        "", "kind of identifier, where it names whom a request is about", example="urn:ex:id"
+    )
     example: str | None = setting(None, "a harmless value, for sample calls", example="HARJU")
 
     @property
     def field(self) -> Field:
         shape = Scalar(self.type, max_length=self.max_length, choices=self.choices)
-        return Field(self.name, shape, self.required, self.description, self.concept, self.example)
+        return Field(
+            self.name, shape, self.required, self.description, self.concept, self.example,
+            self.subject or None,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedFact:
+    """A fact that follows from another one; a node computes it, the adapter only says so."""
+
+    name: ServiceName = required("unlike those of all fields of the answer", example="adult")
+    source: ServiceName = required("name of the field that it follows from", example="birth_date")
+    rule: Rule = required("how it follows; see docs/mapping.md", example="years-at-least")
+    value: str = setting("", "what is compared with, | between several", example="18")
+    concept: UriOrNone = setting("", "URI of the fact that it is", example="urn:example:adult")
+
+    @property
+    def view(self) -> View:
+        return View(self.name, self.source, self.rule, self.value, self.concept)
+
+
+def views_of(facts: Sequence[DerivedFact]) -> tuple[View, ...]:
+    return tuple(fact.view for fact in facts)
 
 
 def fields_of(parameters: Sequence[Parameter]) -> tuple[Field, ...]:

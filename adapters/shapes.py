@@ -81,6 +81,7 @@ class Field:
         required: whether it must be there; an absent one is None in what is read.
         concept: URI of the fact that stands here, where one is known.
         example: a harmless value for descriptions and sample calls, as text.
+        subject: URI of the kind of identifier by which it names whom a request is about.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Field:
     description: str = ""
     concept: str | None = None
     example: str | None = None
+    subject: str | None = None
 
 
 def json_schema(shape: Shape) -> dict[str, object]:
@@ -134,6 +136,8 @@ def field_schema(field: Field) -> dict[str, object]:
         schema["description"] = field.description
     if field.concept is not None:
         schema["x-concept"] = field.concept
+    if field.subject is not None:
+        schema["x-subject"] = field.subject
     return schema
 
 

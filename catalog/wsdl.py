@@ -25,8 +25,8 @@ _MAX_OPERATIONS = 5_000  # of the description, and of one binding
 _MAX_OFFERED = 50_000  # operations of all ports, those of a binding once for each of its ports
 _MAX_WARNINGS = 50
 
-_WSDL = "http://schemas.xmlsoap.org/wsdl/"
-_SOAP = "http://schemas.xmlsoap.org/wsdl/soap/"
+WSDL = "http://schemas.xmlsoap.org/wsdl/"
+SOAP = "http://schemas.xmlsoap.org/wsdl/soap/"
 _SOAP12 = "http://schemas.xmlsoap.org/wsdl/soap12/"
 _HTTP = "http://schemas.xmlsoap.org/soap/http"
 _XROAD_HEADERS = ("client", "service", "id", "protocolVersion")
@@ -50,8 +50,8 @@ class WsdlDescription:
 
 def parse_wsdl(raw: bytes) -> WsdlDescription:
     """Read the operations; raises MalformedMessage (`invalid_xml`) for what is no WSDL 1.1."""
-    root = _parse(raw)
-    if root.tag != f"{{{_WSDL}}}definitions":
+    root = parse_tree(raw)
+    if root.tag != f"{{{WSDL}}}definitions":
         raise MalformedMessage("WSDL does not begin with wsdl:definitions", "invalid_xml")
     return _Reader(root).read()
 
@@ -61,15 +61,16 @@ def hide_addresses(raw: bytes, address: str = HIDDEN_ADDRESS) -> bytes:
 
     Comments stay; addresses of SOAP 1.2 are not touched. Raises MalformedMessage (`invalid_xml`).
     """
-    root = _parse(raw)
-    for element in root.iter(f"{{{_SOAP}}}address"):
+    root = parse_tree(raw)
+    for element in root.iter(f"{{{SOAP}}}address"):
         if "location" in element.attrib:
             element.set("location", address)
     body = etree.tostring(root.getroottree(), encoding="UTF-8", xml_declaration=False)
     return b'<?xml version="1.0" encoding="UTF-8"?>' + body
 
 
-def _parse(raw: bytes) -> etree._Element:
+def parse_tree(raw: bytes) -> etree._Element:
+    """The root of a description, bounded; raises MalformedMessage (`invalid_xml`)."""
     return parse_xml(
         raw, max_bytes=MAX_BYTES, max_tags=_MAX_TAGS, max_equals=_MAX_EQUALS, what="WSDL"
     )
@@ -91,10 +92,10 @@ class _Reader:
 
     def __init__(self, root: etree._Element) -> None:
         self._root = root
-        self._bindings = _named(root, "binding")
-        self._port_types = _named(root, "portType")
+        self._bindings = named(root, "binding")
+        self._port_types = named(root, "portType")
         self._messages = {
-            name: _first_named(message, "part") for name, message in _named(root, "message").items()
+            name: first_named(message, "part") for name, message in named(root, "message").items()
         }
         self._wrappers: dict[str, str | None] = {}
         self._read: dict[str, _Binding] = {}
@@ -104,11 +105,11 @@ class _Reader:
         self._warnings: dict[str, None] = {}  # each once, in order
 
     def read(self) -> WsdlDescription:
-        for element in _children(self._root, "import"):
+        for element in children(self._root, "import"):
             location = element.get("location") or element.get("namespace") or ""
             self._warn(f"the import of '{location}' is not followed")
-        for service in _children(self._root, "service"):
-            for port in _children(service, "port"):
+        for service in children(self._root, "service"):
+            for port in children(service, "port"):
                 self._port(port)
         self._judge_whole()
         return WsdlDescription(tuple(self._operations.values()), tuple(self._warnings))
@@ -118,7 +119,7 @@ class _Reader:
             self._warnings.setdefault(text[:500], None)
 
     def _port(self, port: etree._Element) -> None:
-        name, bound = port.get("name", ""), _local(port.get("binding", ""))
+        name, bound = port.get("name", ""), local_name(port.get("binding", ""))
         if bound not in self._bindings:
             self._warn(f"port '{name}': there is no binding '{port.get('binding', '')}'")
             return
@@ -127,7 +128,7 @@ class _Reader:
             binding = self._read[bound] = self._binding(self._bindings[bound])
         if binding.operations is None:
             return
-        address = port.find(f"{{{_SOAP}}}address")
+        address = port.find(f"{{{SOAP}}}address")
         location = "" if address is None else address.get("location", "").strip()
         if not _is_http(location):
             self._warn(f"port '{name}' has no http or https address, but '{location:.200}'")
@@ -149,25 +150,25 @@ class _Reader:
         self._operations[key] = found
 
     def _binding(self, binding: etree._Element) -> _Binding:
-        soap = binding.find(f"{{{_SOAP}}}binding")
+        soap = binding.find(f"{{{SOAP}}}binding")
         if soap is None:
             if binding.find(f"{{{_SOAP12}}}binding") is not None:
                 self._only_soap12.update(
-                    operation.get("name", "") for operation in _children(binding, "operation")
+                    operation.get("name", "") for operation in children(binding, "operation")
                 )
             return _Binding(None)
         if soap.get("transport") != _HTTP:
             self._warn(f"binding '{binding.get('name', '')}' is not for HTTP: left out")
             return _Binding(None)
-        port_type = self._port_types.get(_local(binding.get("type", "")))
+        port_type = self._port_types.get(local_name(binding.get("type", "")))
         if port_type is None:
             self._warn(
                 f"binding '{binding.get('name', '')}': there is no port type"
                 f" '{binding.get('type', '')}'"
             )
-        declared = None if port_type is None else _first_named(port_type, "operation")
+        declared = None if port_type is None else first_named(port_type, "operation")
         found: list[Operation] = []
-        for operation in _children(binding, "operation"):
+        for operation in children(binding, "operation"):
             if len(found) >= _MAX_OPERATIONS:
                 self._warn(f"a binding has more than {_MAX_OPERATIONS} operations: the rest is cut")
                 break
@@ -188,7 +189,7 @@ class _Reader:
         abstract = None if declared is None else declared.get(code)
         if declared is not None and abstract is None:
             self._warn(f"operation '{code}' is bound and not in its port type")
-        found = Operation(code, _version(bound) or None, _title(abstract), "")
+        found = Operation(code, version_of(bound) or None, _title(abstract), "")
         self._judge(bound, abstract, found, style)
         yield found
 
@@ -200,10 +201,10 @@ class _Reader:
             self._warn(f"operation '{code}' has no xrd:version")
         if code in RESERVED_CODES:
             self._warn(f"operation '{code}' has a code that the node itself answers")
-        own = bound.find(f"{{{_SOAP}}}operation")
+        own = bound.find(f"{{{SOAP}}}operation")
         if (own.get("style") if own is not None else None) == "rpc" or style == "rpc":
             self._warn(f"operation '{code}' is in RPC style; document/literal is the norm")
-        for body in bound.iter(f"{{{_SOAP}}}body"):
+        for body in bound.iter(f"{{{SOAP}}}body"):
             if body.get("use") == "encoded":
                 self._warn(f"operation '{code}' is SOAP encoded; document/literal is the norm")
         missing = self._missing_headers(bound)
@@ -215,28 +216,28 @@ class _Reader:
 
     def _missing_headers(self, bound: etree._Element) -> list[str]:
         declared = set()
-        for header in bound.iterfind(f"{{{_WSDL}}}input//{{{_SOAP}}}header"):
-            parts = self._messages.get(_local(header.get("message", "")), {})
+        for header in bound.iterfind(f"{{{WSDL}}}input//{{{SOAP}}}header"):
+            parts = self._messages.get(local_name(header.get("message", "")), {})
             part = parts.get(header.get("part", ""))
             if part is not None:
-                declared.add(_local(part.get("element", "")))
+                declared.add(local_name(part.get("element", "")))
         return [name for name in _XROAD_HEADERS if name not in declared]
 
     def _wrapper(self, abstract: etree._Element | None) -> str | None:
         """The local name of the element that a request's body holds, where the WSDL says it."""
         if abstract is None:
             return None
-        given = abstract.find(f"{{{_WSDL}}}input")
-        name = "" if given is None else _local(given.get("message", ""))
+        given = abstract.find(f"{{{WSDL}}}input")
+        name = "" if given is None else local_name(given.get("message", ""))
         if name not in self._wrappers:
             self._wrappers[name] = self._wrapper_of(name)
         return self._wrappers[name]
 
     def _wrapper_of(self, message: str) -> str | None:
         elements = [
-            _local(part.get("element", ""))
+            local_name(part.get("element", ""))
             for part in self._messages.get(message, {}).values()
-            if _namespace(part, part.get("element", ""))
+            if namespace_of(part, part.get("element", ""))
             not in (XROAD_NAMESPACE, IDENTIFIERS_NAMESPACE)
         ]
         return elements[0] if len(elements) == 1 and elements[0] else None
@@ -249,42 +250,45 @@ class _Reader:
             self._warn("there is no operation with a binding of SOAP 1.1 over HTTP")
 
 
-def _children(parent: etree._Element, name: str) -> Iterator[etree._Element]:
-    return parent.iterchildren(f"{{{_WSDL}}}{name}")
+# --- what others read of a description, too ------------------------------------------------------
 
 
-def _named(parent: etree._Element, name: str) -> dict[str, etree._Element]:
-    return {child.get("name", ""): child for child in _children(parent, name)}
+def children(parent: etree._Element, name: str) -> Iterator[etree._Element]:
+    return parent.iterchildren(f"{{{WSDL}}}{name}")
 
 
-def _first_named(parent: etree._Element, name: str) -> dict[str, etree._Element]:
+def named(parent: etree._Element, name: str) -> dict[str, etree._Element]:
+    return {child.get("name", ""): child for child in children(parent, name)}
+
+
+def first_named(parent: etree._Element, name: str) -> dict[str, etree._Element]:
     """The children by their names, the first of each."""
     found: dict[str, etree._Element] = {}
-    for child in _children(parent, name):
+    for child in children(parent, name):
         found.setdefault(child.get("name", ""), child)
     return found
 
 
-def _local(qualified: str) -> str:
+def local_name(qualified: str) -> str:
     return qualified.strip().rpartition(":")[2]
 
 
-def _namespace(element: etree._Element, qualified: str) -> str:
+def namespace_of(element: etree._Element, qualified: str) -> str:
     prefix, separator, _ = qualified.strip().rpartition(":")
     return element.nsmap.get(prefix if separator else None) or ""
 
 
-def _version(bound: etree._Element) -> str:
+def version_of(bound: etree._Element) -> str:
     """The text of `version` among the extensions of a bound operation, in any namespace."""
     for child in bound.iterchildren(tag=etree.Element):
         name = etree.QName(child)
-        if name.localname == "version" and name.namespace != _WSDL:
+        if name.localname == "version" and name.namespace != WSDL:
             return (child.text or "").strip()
     return ""
 
 
 def _title(abstract: etree._Element | None) -> str:
-    documentation = None if abstract is None else abstract.find(f"{{{_WSDL}}}documentation")
+    documentation = None if abstract is None else abstract.find(f"{{{WSDL}}}documentation")
     if documentation is None:
         return ""
     for child in documentation.iterchildren(tag=etree.Element):

@@ -1,9 +1,11 @@
 """The adapter's own description, OpenAPI 3.0, made from its operations."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 
 from adapters.operations import Method, Operation
 from adapters.shapes import Document, Field, Record, json_schema
+from catalog.mapping import View
 
 _TEXT: dict[str, object] = {"type": "string"}
 _ERROR = {"$ref": "#/components/schemas/Error"}
@@ -38,7 +40,13 @@ def _operation(operation: Operation) -> dict[str, object]:
     }
     if operation.body is not None:
         described["requestBody"] = {"required": True, **_media(_body(operation.body))}
+    if operation.views:
+        described["x-once"] = {"views": [_view(view) for view in operation.views]}
     return described
+
+
+def _view(view: View) -> dict[str, str]:
+    return {name: str(value) for name, value in asdict(view).items() if value}
 
 
 def _parameter(field: Field, in_path: tuple[str, ...]) -> dict[str, object]:
@@ -53,6 +61,8 @@ def _parameter(field: Field, in_path: tuple[str, ...]) -> dict[str, object]:
         described["example"] = field.example
     if field.concept is not None:
         described["x-concept"] = field.concept
+    if field.subject is not None:
+        described["x-subject"] = field.subject
     return described
 
 

@@ -7,13 +7,14 @@ Source: messages.md 3.1, 3.2, 8.3, 9.1; pr-mess_x-road_message_protocol.md, anne
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from lxml import etree
 
 from adapters.faces.xsd import SAWSDL, XS, declare_record, record_of, xml_name
 from adapters.operations import Operation
 from adapters.shapes import Record
+from catalog.fields.descriptions.described import ONCE_NAMESPACE
 from trust.ids import XROAD_NAMESPACE
 
 _WSDL = "http://schemas.xmlsoap.org/wsdl/"
@@ -47,6 +48,7 @@ def build_wsdl(
     nsmap = {
         "wsdl": _WSDL, "soap": _SOAP, "xs": XS, "xrd": XROAD_NAMESPACE,
         "tns": service.namespace, "sawsdl": SAWSDL,
+        "once": ONCE_NAMESPACE,
     }  # fmt: skip
     root = etree.Element(f"{{{_WSDL}}}definitions", nsmap=nsmap)
     root.set("name", "adapter")
@@ -108,6 +110,9 @@ def _add_binding(root: etree._Element, operations: Sequence[Operation], version:
         added = _add(binding, "operation", name=xml_name(operation.name))
         if version:
             etree.SubElement(added, f"{{{XROAD_NAMESPACE}}}version").text = version
+        for view in operation.views:
+            said = {key: str(value) for key, value in asdict(view).items() if value}
+            etree.SubElement(added, f"{{{ONCE_NAMESPACE}}}view", said)
         etree.SubElement(added, f"{{{_SOAP}}}operation", soapAction="", style="document")
         for direction in ("input", "output"):
             _add_parts(_add(added, direction))

@@ -10,6 +10,7 @@ import re
 from lxml import etree
 
 from adapters.shapes import AnyValue, Document, Field, ListOf, Record, Scalar, Shape, ValueType
+from catalog.fields.descriptions.described import ONCE_NAMESPACE
 
 XS = "http://www.w3.org/2001/XMLSchema"
 SAWSDL = "http://www.w3.org/ns/sawsdl"
@@ -86,6 +87,8 @@ def _add_field(sequence: etree._Element, field: Field) -> None:
         element.set("minOccurs", "0")
     if field.concept is not None:
         element.set(f"{{{SAWSDL}}}modelReference", field.concept)
+    if field.subject is not None:
+        element.set(f"{{{ONCE_NAMESPACE}}}subject", field.subject)
     if field.description:
         annotation = etree.SubElement(element, f"{{{XS}}}annotation")
         etree.SubElement(annotation, f"{{{XS}}}documentation").text = field.description

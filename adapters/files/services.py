@@ -6,6 +6,7 @@ import binascii
 from adapters.files.plan import answered
 from adapters.files.settings import Compare, FilesSettings, Listing, Lookup, Table, TableField
 from adapters.operations import PATH_PARAMETER, BadParameter, Method, Operation
+from adapters.parameters import views_of
 from adapters.shapes import Field, ListOf, Record, Scalar, Shape, ValueType
 
 LIMIT = "limit"
@@ -41,6 +42,7 @@ def _lookup(lookup: Lookup, table: Table) -> Operation:
         body=body,
         answer=row if single else _list_of(row, _MORE),
         summary=lookup.summary,
+        views=views_of(lookup.views),
         may_be_missing=single,
     )
 
@@ -82,7 +84,7 @@ def _given(field: TableField, name: str, words: str, *, required: bool) -> Field
     """A field of a table as callers give it."""
     shape = Scalar(field.type, max_length=field.max_length, choices=field.choices)
     said = ": ".join(part for part in (words, field.description) if part)
-    return Field(name, shape, required, said, field.concept, field.example)
+    return Field(name, shape, required, said, field.concept, field.example, field.subject or None)
 
 
 def _several(key: Field, most: int) -> Field:

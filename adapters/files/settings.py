@@ -8,9 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from adapters.parameters import ServiceName, ServicePath, ValueName
+from adapters.parameters import DerivedFact, ServiceName, ServicePath, ValueName
 from adapters.settings import AdapterSettings
 from adapters.shapes import Field, Scalar, ValueType
+from catalog.uris import UriOrNone
 from trust.settings import Bounds, ByteSize, Matching, required, setting
 
 BYTE_ORDER_MARK = codecs.BOM_UTF8
@@ -64,6 +65,9 @@ class TableField:
     description: str = setting("", "for the descriptions")
     concept: str | None = setting(
         None, "URI of the fact that it is", example="http://data.europa.eu/m8g/person/identifier"
+    )
+    subject: UriOrNone = setting(
+        "", "kind of identifier, where callers name by it whom they ask about", example="urn:ex:id"
     )
     example: str | None = setting(None, "a harmless value, for descriptions", example="10000000001")
 
@@ -147,6 +151,7 @@ class Lookup:
     fields: tuple[ValueName, ...] = setting(
         (), "what is answered; none: all", example=("id", "name")
     )
+    views: tuple[DerivedFact, ...] = setting((), "facts that follow from fields of the answer")
     summary: str = setting("", "for the descriptions")
 
 

@@ -314,6 +314,7 @@ class _Reader:
             (said("description") or "")[:1000],
             said("x-concept"),
             said("example"),
+            said("x-subject"),
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from adapters.jsontext import parse_pointer
 from adapters.operations import PATH_PARAMETER, Method, Operation
+from adapters.parameters import views_of
 from adapters.rest.settings import (
     AnswerField,
     AnswerKind,
@@ -143,6 +144,7 @@ def _operation(declared: RestOperation) -> Operation:
         answer=_answer(declared),
         summary=declared.summary,
         may_be_missing=bool(declared.missing),
+        views=views_of(declared.views),
     )
 
 
@@ -152,7 +154,7 @@ def _given(declared: RestParameter) -> Field:
         return plain
     return Field(
         plain.name, ListOf(plain.shape), plain.required, plain.description, plain.concept,
-        plain.example,
+        plain.example, plain.subject,
     )  # fmt: skip
 
 

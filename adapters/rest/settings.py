@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from adapters.operations import Method
-from adapters.parameters import Parameter, ServiceName, ServicePath, ValueName
+from adapters.parameters import DerivedFact, Parameter, ServiceName, ServicePath, ValueName
 from adapters.settings import AdapterSettings, Connections
 from adapters.shapes import ValueType
 from trust.settings import Bounds, ByteSize, Matching, required, setting
@@ -203,6 +203,7 @@ class RestOperation:
     missing: tuple[Annotated[int, Bounds(400, 499)], ...] = setting(
         (404,), "statuses that mean that there is nothing"
     )
+    views: tuple[DerivedFact, ...] = setting((), "facts that follow from fields of the answer")
     summary: str = setting("", "for the descriptions")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from adapters.operations import Method, Operation, SourceUnavailable
-from adapters.parameters import fields_of
+from adapters.parameters import fields_of, views_of
 from adapters.shapes import AnyValue, Field, ListOf, Record, Scalar, Shape, ValueType
 from adapters.sql.fitting import fit
 from adapters.sql.settings import ColumnSettings, Paging, Query, QueryMethod
@@ -133,6 +133,7 @@ def _operation(query: Query, row: Record) -> Operation:
         answer=row if query.single else _list_shape(query, row),
         summary=query.summary,
         may_be_missing=query.single,
+        views=views_of(query.views),
     )
 
 

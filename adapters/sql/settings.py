@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from adapters.operations import PATH_PARAMETER, is_own_path
-from adapters.parameters import Parameter, ServiceName, ServicePath, ValueName
+from adapters.parameters import DerivedFact, Parameter, ServiceName, ServicePath, ValueName
 from adapters.settings import AdapterSettings
 from adapters.shapes import ValueType
 from adapters.sql.statements import Grammar, read_statement
@@ -94,6 +94,7 @@ class Query:
         (), "columns that order the rows, together unique and never NULL, for keyset",
         example=("code",),
     )  # fmt: skip
+    views: tuple[DerivedFact, ...] = setting((), "facts that follow from fields of the answer")
     summary: str = setting("", "for the descriptions")
 
     @property
