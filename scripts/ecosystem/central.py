@@ -3,9 +3,12 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from catalog.meaning.store import COMPONENT, MIGRATIONS, VocabularyStore
 from config.settings import load_settings
+from scripts.cataloguing.vocabulary import read_vocabulary
 from scripts.databases import read_dsn
 from trust.configuration.confpublish import build_anchor
+from trust.database import PoolSettings, migrate, open_pool
 from trust.errors import StorageError
 from trust.registry.configuration_keys import anchor_of
 from trust.registry.declaration import RegistryDeclaration
@@ -38,4 +41,16 @@ async def declare(folder: Path) -> bytes:
         if await parts.registry.plan(records):
             await parts.registry.apply(records, by="sandbox", at=now)
         keys = await parts.keys.all()
+    await _declare_facts(dsn, folder / "once.toml", now)
     return build_anchor(anchor_of(records.instance.instance, "internal", keys, https=False))
+
+
+async def _declare_facts(dsn: str, path: Path, at: datetime) -> None:
+    """Take over `once.toml` as `sacbe catalog vocabulary apply` does."""
+    vocabulary = read_vocabulary(path)
+    pool = await open_pool(dsn, "sacbe-sandbox", PoolSettings(max_connections=2))
+    try:
+        await migrate(pool, COMPONENT, MIGRATIONS)
+        await VocabularyStore(pool).apply(vocabulary, by="sandbox", at=at)
+    finally:
+        await pool.close()

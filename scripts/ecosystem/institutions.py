@@ -22,10 +22,14 @@ MANAGEMENT = ClientId(INSTANCE, "GOV", "1000", "MANAGEMENT")
 PERSONS = ClientId(INSTANCE, "GOV", "1001", "persons")
 BENEFITS = ClientId(INSTANCE, "MUN", "2001", "benefits")
 LIBRARY = ClientId(INSTANCE, "MUN", "2001", "library")
+CASES = ClientId(INSTANCE, "MUN", "2001", "cases")  # the clerks' system, which knows of once-only
+CITIZENS = ClientId(INSTANCE, "GOV", "1001", "citizens")  # the portal where citizens see who asked
+CATALOG = ClientId(INSTANCE, "GOV", "1001", "catalog")  # asks for the central catalog
 INCOME = ClientId(INSTANCE, "GOV", "1002", "income")
 CONTRIBUTIONS = ClientId(INSTANCE, "GOV", "1003", "contributions")
 PEOPLE = ServiceId(PERSONS, "people")
 INCOMES = ServiceId(INCOME, "incomes")
+ASSESSMENTS = ServiceId(INCOME, "assessments")
 STATUS = ServiceId(CONTRIBUTIONS, "contributionStatus", "v1")
 INCOME_BY_SOAP = ServiceId(INCOME, "income", "v1")
 CERTIFICATE = ServiceId(CONTRIBUTIONS, "contributionCertificate", "v1")
@@ -58,10 +62,18 @@ class Institution:
 
 
 CIVIL = Institution(
-    "civil", "Civil Registry", ServerId(PERSONS.member, "CIVIL"), CIVIL_ADDRESS, (PERSONS,)
+    "civil",
+    "Civil Registry",
+    ServerId(PERSONS.member, "CIVIL"),
+    CIVIL_ADDRESS,
+    (PERSONS, CITIZENS, CATALOG),
 )
 MUNI = Institution(
-    "muni", "Municipality", ServerId(BENEFITS.member, "MUNI"), MUNI_ADDRESS, (BENEFITS, LIBRARY)
+    "muni",
+    "Municipality",
+    ServerId(BENEFITS.member, "MUNI"),
+    MUNI_ADDRESS,
+    (BENEFITS, LIBRARY, CASES),
 )
 SOCIAL = Institution(
     "social",

@@ -1,8 +1,13 @@
 """What the institutions of the sandbox offer, and to whom: their `services.toml`."""
 
+from scripts.ecosystem import concepts as c
 from scripts.ecosystem.institutions import (
+    ASSESSMENTS,
     BENEFITS,
+    CASES,
+    CATALOG,
     CERTIFICATE,
+    CITIZENS,
     CIVIL,
     CONTRIBUTIONS,
     INCOME,
@@ -27,7 +32,10 @@ def services_of(one: Institution, ports: Ports) -> str:
 
 
 def civil_services(ports: Ports) -> str:
-    """`services.toml` of the Civil Registry: one REST service, and who may call which part."""
+    """`services.toml` of the Civil Registry: one REST service, and who may call which part.
+
+    It hosts the citizens' portal too, and the system by which the central catalog is made.
+    """
     return f"""\
 [[clients]]
 id = "{PERSONS.colons}"
@@ -35,8 +43,14 @@ connection = "HTTP"
 
 [[clients.services]]
 code = "{PEOPLE.service_code}"
+type = "OPENAPI"
+title = "Who is who"
+about = "Everybody who lives here, by national id."
 url = "http://{LOCAL}:{ports["adapter"]}"
-endpoints = ["GET /persons/*", "POST /persons/search"]
+description = "http://{LOCAL}:{ports["adapter"]}/openapi.json"
+mapping = "people.mapping.toml"
+keywords = ["person", "identity", "address"]
+contact = {{ name = "Registry desk", email = "desk@civil.sandbox.test" }}
 
 # one subsystem may look up a person
 [[clients.access]]
@@ -49,7 +63,39 @@ endpoints = ["GET /persons/*"]
 service = "{PEOPLE.service_code}"
 global_group = "{":".join(SEARCHERS.parts)}"
 endpoints = ["POST /persons/search"]
+
+# the clerks' case system gets four facts for school benefits, and one for library fees
+[[clients.access]]
+service = "{PEOPLE.service_code}"
+client = "{CASES.colons}"
+endpoints = ["GET /persons/*"]
+fields = ["birth_date", "street", "town", "postal_code"]
+{_for(c.SCHOOL_BENEFIT_PURPOSE, c.SCHOOL_BENEFIT_LAW)}
+quota = "1000 per 1d"
+
+[[clients.access]]
+service = "{PEOPLE.service_code}"
+client = "{CASES.colons}"
+endpoints = ["GET /persons/*"]
+fields = ["adult"]
+{_for(c.LIBRARY_PURPOSE, c.LIBRARY_LAW)}
+
+[[clients]]
+id = "{CITIZENS.colons}"
+connection = "HTTP"
+
+[[clients]]
+id = "{CATALOG.colons}"
+connection = "HTTP"
 """
+
+
+def _for(purpose: str, law: str) -> str:
+    return f'purposes = ["{purpose}"]\nlegal_basis = "{law}"'
+
+
+# a description that is too old to be changed; what it means stands beside it
+_MAPPED = 'title = "Contributions"\nmapping = "contributions.mapping.toml"\n'
 
 
 def social_services(ports: Ports) -> str:
@@ -65,7 +111,7 @@ version = "{service.service_version}"
 type = "WSDL"
 url = "http://{LOCAL}:{ports["social-security"]}/soap"
 description = "http://{LOCAL}:{ports["social-security"]}/soap?wsdl"
-"""
+{_MAPPED if service == STATUS else ""}"""
         for service in (STATUS, CERTIFICATE)
     )
     allowed = "".join(
@@ -81,6 +127,13 @@ client = "{BENEFITS.colons}"
 id = "{CONTRIBUTIONS.colons}"
 connection = "HTTP"
 {offered}{allowed}
+# the clerks' case system: not the employer
+[[clients.access]]
+service = "{STATUS.service_code}"
+client = "{CASES.colons}"
+fields = ["status", "months"]
+{_for(c.SCHOOL_BENEFIT_PURPOSE, c.SCHOOL_BENEFIT_LAW)}
+
 [[clients]]
 id = "{SOCIAL.owner.colons}"
 connection = "HTTP"
@@ -108,9 +161,33 @@ type = "WSDL"
 url = "http://{LOCAL}:{ports["tax-adapter"]}/soap"
 description = "http://{LOCAL}:{ports["tax-adapter"]}/soap?wsdl"
 
+# says itself which facts its answers hold
+[[clients.services]]
+code = "{ASSESSMENTS.service_code}"
+type = "OPENAPI"
+title = "Households and debts"
+url = "http://{LOCAL}:{ports["tax-authority"]}"
+description = "http://{LOCAL}:{ports["tax-authority"]}/assessments.json"
+
 [[clients.access]]
 service = "{INCOMES.service_code}"
 client = "{BENEFITS.colons}"
+
+# the clerks' case system: the income for school benefits, whether it is low for library fees,
+# and nothing about debts
+[[clients.access]]
+service = "{ASSESSMENTS.service_code}"
+client = "{CASES.colons}"
+endpoints = ["GET /persons/*/household/*"]
+fields = ["income"]
+{_for(c.SCHOOL_BENEFIT_PURPOSE, c.SCHOOL_BENEFIT_LAW)}
+
+[[clients.access]]
+service = "{ASSESSMENTS.service_code}"
+client = "{CASES.colons}"
+endpoints = ["GET /persons/*/household/*"]
+fields = ["low_income"]
+{_for(c.LIBRARY_PURPOSE, c.LIBRARY_LAW)}
 
 [[clients.access]]
 service = "{INCOME_BY_SOAP.service_code}"

@@ -1,9 +1,9 @@
 """A whole instance on this machine: brought up side by side as far as one thing allows the next.
 
-database ──┬─ people ── adapter
-           ├─ services ───────────────────────────────┐
-           └──────────┬─ registry ── certificates ── nodes
-test CA ── requests ──┘    the systems of two more institutions, and the bridges before them
+database ──┬─ people ── adapter ──┬─ services ─────────┐
+           │   systems of others ─┘                    │
+           └──────────┬─ registry ── certificates ── nodes ── bridge, catalog
+test CA ── requests ──┘
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,10 +38,12 @@ from scripts.ecosystem.institutions import (
     node_settings,
     registry_settings,
 )
+from scripts.ecosystem.mappings import mapping_files
 from scripts.ecosystem.offers import services_of
 from scripts.ecosystem.places import LOCAL, Ports
 from scripts.ecosystem.processes import Child, ProcessFailed
 from scripts.ecosystem.tax_authority import description
+from scripts.ecosystem.vocabulary import vocabulary_declaration
 from scripts.node import apply_services, load_node_settings
 from scripts.postgres import PostgresServer
 from trust.pki.keyfiles import open_folder, read_file, write_file
@@ -227,10 +229,9 @@ class Ecosystem:
                 database = group.create_task(self._start_database())
                 authority = group.create_task(self._start_authority())
                 people = group.create_task(self._start_adapter(database))
-                services = group.create_task(self._apply_services(database))
-                for name in self._systems:
-                    group.create_task(self._start_child(name))
-                group.create_task(self._start_trust(database, authority, services, people))
+                systems = [group.create_task(self._start_child(name)) for name in self._systems]
+                services = group.create_task(self._apply_services((database, people, *systems)))
+                group.create_task(self._start_trust(database, authority, services))
         except BaseExceptionGroup as error:
             raise _first(error) from None
 
@@ -255,15 +256,19 @@ class Ecosystem:
             "registry/instance.toml": instance_declaration(
                 site.ports, site.folder, site.institutions
             ),
+            "registry/once.toml": vocabulary_declaration(),
             "adapter/adapter.toml": adapter_settings(site.ports),
             site.addresses.name: site.address_lines(),
         }
-        services = {
+        offered = {
             f"{one.key}/services.toml": services_of(one, site.ports) for one in site.institutions
         }
-        texts |= {
-            name: text for name, text in services.items() if not (site.folder / name).exists()
+        offered |= {
+            name: text
+            for name, text in mapping_files().items()
+            if (site.folder / name).parent.is_dir()
         }
+        texts |= {name: text for name, text in offered.items() if not (site.folder / name).exists()}
         texts |= self._bridge_texts()
         texts |= {
             f"{one.key}/node.toml": node_settings(one, site.ports, site.folder) + self._node_tables
@@ -307,9 +312,14 @@ class Ecosystem:
         write_file(folder / "database.dsn", dsn.encode())
         await self._start_child("adapter", f"{count} people")
 
-    async def _apply_services(self, database: Awaitable[None]) -> None:
-        """Tell all nodes what they host, as `sacbe node apply` does."""
-        await database
+    async def _apply_services(self, needed: Sequence[Awaitable[None]]) -> None:
+        """Tell all nodes what they host, as `sacbe node apply` does.
+
+        Args:
+            needed: the databases and the systems, whose descriptions are looked at.
+        """
+        for each in needed:
+            await each
         for one in self.site.institutions:
             folder = self.site.of(one)
             settings = load_node_settings(folder / "node.toml")
@@ -321,7 +331,6 @@ class Ecosystem:
         database: Awaitable[None],
         authority: Awaitable[None],
         services: Awaitable[None],
-        people: Awaitable[None],
     ) -> None:
         """The registry with everybody's certificates in it, then the nodes that believe it."""
         await authority
@@ -341,7 +350,6 @@ class Ecosystem:
                 group.create_task(self._start_child(self.node(one).name, one.name))
         if SOCIAL in self.site.institutions:
             await self._start_child("bridge")  # which is ready when the Municipality's node is
-        await people
 
     def _key_store(self, one: Institution) -> KeyStore:
         folder = self.site.of(one)
