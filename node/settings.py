@@ -10,6 +10,7 @@ from node.exchange.settings import SigningSettings
 from node.log.settings import MessageLogSettings, TimestampingSettings
 from node.metadata.settings import DescriptionSettings
 from node.monitoring.settings import MonitoringSettings
+from node.once.settings import OnceSettings
 from node.transparency.transparency import TransparencySettings
 from trust.ids import ClientId, ServerId
 from trust.settings import Bounds, ByteSize, ListenPort, Port, SettingProblem, required, setting
@@ -156,6 +157,9 @@ class NodeSettings:
     monitoring: MonitoringSettings = setting(
         MonitoringSettings(), "what is kept of exchanges for monitoring, and told to others"
     )
+    once: OnceSettings = setting(
+        OnceSettings(), "once-only: facts, grants with terms, and what citizens are told"
+    )
     legacy_fault_codes: bool = setting(
         False, "send fault codes to information systems in the spelling before 7.8"
     )
@@ -182,5 +186,9 @@ class NodeSettings:
         found += [
             SettingProblem(("timestamping", *problem.path), problem.found, problem.expected)
             for problem in self.timestamping.problems()
+        ]
+        found += [
+            SettingProblem(("once", *problem.path), problem.found, problem.expected)
+            for problem in self.once.problems()
         ]
         return found
