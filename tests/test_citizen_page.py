@@ -42,7 +42,7 @@ def usage(**changes: Any) -> Usage:  # noqa: ANN401 - any member
         "legalBasis": "Act 5, § 2",
         "caseId": "case 7",
         "facts": ["urn:c:birthDate", "urn:c:adult"],
-        "derivedFacts": ["urn:c:adult"],
+        "derivedFacts": ["adult"],
         "exchangeId": "exchange-1",
     }
     return Usage(**(members | changes))
@@ -96,7 +96,8 @@ def test_a_use_is_told_in_words() -> None:
         "Municipality of Käo",
         "21.11.2026 12:00:00 UTC",
         "Got it fromCivil Registry, Population",
-        "fecha de nacimiento, urn:c:adult (only what follows from it)",
+        "Whatfecha de nacimiento, urn:c:adult",
+        "Only derivedadult",
         "ReasonChild benefit",
         "PurposeBenefits",
         "LawAct 5, § 2",

@@ -117,7 +117,8 @@ def _facts(source: ClientId, usage: Usage, reading: Reading) -> str:
         ("When", f'<time datetime="{moment}">{shown}</time>'),
         ("System", _safe(usage.receiverSystem)),
         ("Got it from", _safe(_giver(source, usage, reading.names))),
-        ("What", _what(usage, words)),
+        ("What", _what(usage.facts, words)),
+        ("Only derived", _what(usage.derivedFacts, words)),
         ("Reason", _safe(usage.action)),
         ("Purpose", _safe(words.purpose(usage.purpose) if usage.purpose else "")),
         ("Law", _safe(usage.legalBasis)),
@@ -127,16 +128,10 @@ def _facts(source: ClientId, usage: Usage, reading: Reading) -> str:
     return "\n".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows if text)
 
 
-def _what(usage: Usage, words: Words) -> str:
-    derived = frozenset(usage.derivedFacts)
-    shown = [
-        _safe(words.fact(fact)) + (" (only what follows from it)" if fact in derived else "")
-        for fact in usage.facts[:_MOST_FACTS]
-    ]
-    rest = len(usage.facts) - len(shown)
-    if rest:
-        shown.append(f"and {rest} more")
-    return ", ".join(shown)
+def _what(facts: Sequence[str], words: Words) -> str:
+    shown = [_safe(words.fact(fact)) for fact in facts[:_MOST_FACTS]]
+    rest = len(facts) - len(shown)
+    return ", ".join([*shown, f"and {rest} more"] if rest else shown)
 
 
 def _giver(source: ClientId, usage: Usage, names: MemberNames) -> str:
