@@ -38,12 +38,18 @@ class _Right(msgspec.Struct, omit_defaults=True):
     number: int = 0
 
 
+class _Group(msgspec.Struct, omit_defaults=True):
+    code: str
+    description: str
+    members: tuple[ClientId, ...] = ()
+
+
 class _Client(msgspec.Struct, omit_defaults=True):
     id: ClientId
     status: ClientStatus = ClientStatus.REGISTERED
     connection: ConnectionType = ConnectionType.HTTPS
     services: tuple[Service, ...] = ()
-    local_groups: tuple[LocalGroup, ...] = ()
+    local_groups: tuple[_Group, ...] = ()
     rights: tuple[_Right, ...] = ()
     repairs: tuple[Repair, ...] = ()
     grants: tuple[_Right, ...] = ()
@@ -57,12 +63,11 @@ def encode_client(client: HostedClient) -> bytes:
             client.status,
             client.connection,
             tuple(replace(service, certificates=()) for service in client.services),
-            client.local_groups,
+            tuple(map(_written_group, client.local_groups)),
             tuple(map(_written, client.rights)),
             tuple(sorted(client.repairs)),
             tuple(map(_written, client.grants)),
         ),
-        order="deterministic",
     )
 
 
@@ -75,7 +80,10 @@ def decode_client(text: bytes) -> HostedClient:
             status=read.status,
             connection=read.connection,
             services=read.services,
-            local_groups=read.local_groups,
+            local_groups=tuple(
+                LocalGroup(one.code, one.description, frozenset(one.members))
+                for one in read.local_groups
+            ),
             rights=tuple(map(_read, read.rights)),
             repairs=frozenset(read.repairs),
             grants=tuple(map(_read, read.grants)),
@@ -103,6 +111,11 @@ def decompress(stored: bytes) -> bytes:
 
 def _unreadable(why: str) -> StorageError:
     return StorageError(f"The history of this node's services can't be read: {why}")
+
+
+def _written_group(group: LocalGroup) -> _Group:
+    members = sorted(group.members, key=lambda member: member.parts)
+    return _Group(group.code, group.description, tuple(members))
 
 
 def _written(right: AccessRight) -> _Right:

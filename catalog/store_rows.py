@@ -77,7 +77,7 @@ async def _write_groups(
             "INSERT INTO local_group_member"
             " (group_id, instance, member_class, member_code, subsystem_code)"
             " VALUES ($1, $2, $3, $4, $5)",
-            [(group_number, *client_columns(member)) for member in sorted(group.members)],
+            sorted((group_number, *client_columns(member)) for member in group.members),
         )
 
 
