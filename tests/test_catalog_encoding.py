@@ -65,6 +65,7 @@ services = st.builds(
     plain=st.booleans(),
     description_digest=words,
     availability=st.none() | st.builds(Availability, moments, counts, counts),
+    unheard_since=st.none() | moments,
 )
 catalogs = st.builds(
     Catalog,
@@ -155,7 +156,7 @@ def test_what_a_newer_registry_adds_is_left_alone() -> None:
     def add(document: dict[str, Any]) -> None:
         document["news"] = {"a": [1]}
         for service in document["services"]:
-            service += [0] * (11 - len(service)) + ["new", {}]
+            service += [0] * (12 - len(service)) + ["new", {}]
 
     read = decode_catalog(changed(add))
     assert [one.id for one in read.services] == [one.id for one in SMALL.services]

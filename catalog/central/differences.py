@@ -59,7 +59,9 @@ def _facts(catalog: Catalog | None) -> dict[str, str]:
 def _service_facts(service: CatalogService) -> Iterator[tuple[str, str]]:
     name = f"service {service.id.colons}"
     yield f"{name} terms", "not known to its node" if service.plain else "enforced by its node"
+    unheard = service.unheard_since
     said = {
+        "unheard since": "" if unheard is None else f"{unheard:%Y-%m-%d %H:%M}Z",
         "title": service.title,
         "description": service.description_digest,
         **_about(service.about),

@@ -35,6 +35,8 @@ class CatalogService:
         endpoints: `METHOD /path` of a REST service, as metadata services tell them.
         plain: whether its node knows nothing of terms, so that answers come whole.
         description_digest: SHA-256 of the description that was harvested; empty without one.
+        unheard_since: when its node last told of it, once it has not answered for long; None while
+            it answers.
     """
 
     id: ServiceId
@@ -46,6 +48,7 @@ class CatalogService:
     plain: bool = False
     description_digest: str = ""
     availability: Availability | None = None
+    unheard_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

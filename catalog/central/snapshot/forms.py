@@ -83,6 +83,7 @@ class ServiceRow(Struct, frozen=True, array_like=True):
     plain: bool = False
     digest: _Index = 0
     availability: tuple[datetime, _Number, _Number] | None = None
+    unheard_since: datetime | None = None
 
 
 class CatalogForm(Struct, frozen=True):

@@ -130,6 +130,7 @@ class _Reader:
             plain=read.plain,
             description_digest=texts[read.digest],
             availability=Availability(_aware(seen[0]), seen[1], seen[2]) if seen else None,
+            unheard_since=read.unheard_since and _aware(read.unheard_since),
         )
 
     def about(self, read: AboutRow) -> About:

@@ -81,6 +81,7 @@ class _Writer:
             plain=service.plain,
             digest=self.text(service.description_digest),
             availability=(seen.since.astimezone(UTC), seen.calls, seen.answered) if seen else None,
+            unheard_since=service.unheard_since and service.unheard_since.astimezone(UTC),
         )
 
     def about(self, about: About) -> AboutRow:
