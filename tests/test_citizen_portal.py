@@ -229,6 +229,23 @@ async def test_no_more_are_asked_than_the_settings_allow() -> None:
     assert list(standings(found).values()) == ["answered"] * 20 + ["not_asked"] * 10
 
 
+async def test_answers_that_are_too_long_together_leave_others_out() -> None:
+    clients = tuple(ClientId("EX", "GOV", "8", f"s{number:02}") for number in range(20))
+    padding = {"else": "x" * (1 << 20)}
+    long = saying({"totalUsages": 0, "usages": []} | padding)
+    others = Others(dict.fromkeys(clients, long))
+    found = await told(others, conf=trust_list((replace(SERVERS[0], clients=clients),)))
+    assert sorted(standings(found).values()) == ["answered"] * 7 + ["not_asked"] * 13
+
+
+async def test_all_are_asked_for_so_many_citizens_at_a_time() -> None:
+    others = Others({CIVIL: sleeping})
+    found = portal(others, citizens_at_once=2, deadline=timedelta(seconds=0.3))
+    answers = await asyncio.gather(*(asked(found) for _ in range(3)))
+    assert sorted(one.status for one in answers) == [200, 200, 503]
+    assert (await asked(found)).status == 200
+
+
 async def test_nodes_that_the_catalog_knows_as_plain_are_not_asked() -> None:
     def service(client: ClientId, code: str, *, plain: bool) -> CatalogService:
         return CatalogService(ServiceId(client, code), ServiceType.REST, plain=plain)
@@ -295,7 +312,7 @@ def test_a_client_is_asked_at_each_of_its_nodes() -> None:
 def test_lies_are_not_told(document: object) -> None:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     with pytest.raises(WrongAnswer):
-        read_answer(OwnAnswer(200, (), body, "e"), CIVIL, 2)
+        read_answer(body, CIVIL, 2)
 
 
 @given(
@@ -311,7 +328,7 @@ def test_lies_are_not_told(document: object) -> None:
 def test_any_answer_is_read_or_called_wrong(document: Any) -> None:  # noqa: ANN401 - JSON
     body = json.dumps(document).encode()
     try:
-        found = read_answer(OwnAnswer(200, (), body, "e"), CIVIL, 2)
+        found = read_answer(body, CIVIL, 2)
     except WrongAnswer:
         return
     assert found.total >= len(found.usages)
@@ -320,7 +337,7 @@ def test_any_answer_is_read_or_called_wrong(document: Any) -> None:  # noqa: ANN
 def test_a_plain_data_tracker_is_believed_without_our_members() -> None:
     plain = {name: USAGE[name] for name in ("logtime", "action", "receiverCode", "receiverSystem")}
     document = {"totalUsages": 1, "usages": [plain | {"receiverName": None, "else": {"x": []}}]}
-    found = read_answer(OwnAnswer(200, (), json.dumps(document).encode(), "e"), TAX, 2)
+    found = read_answer(json.dumps(document).encode(), TAX, 2)
     assert found.usages[0].logtime == NOW - timedelta(hours=1)
 
 
@@ -363,9 +380,10 @@ async def test_only_get_is_answered() -> None:
 
 async def test_without_a_trust_list_nobody_can_be_asked() -> None:
     expired = replace(trust_list(), own_instance="NONE")
-    found = portal(Others())
     gone = Snapshots(lambda: expired, ServerConf, lambda: NOW)
-    found = replace(found, everywhere=replace(found.everywhere, snapshots=gone))
+    settings = CitizenSettings(portal=PortalSettings(clients=(PORTAL,)))
+    everywhere = Everywhere(settings, gone, lambda: None)
+    found = replace(portal(Others()), everywhere=everywhere)
     assert (await asked(found)).status == 503
 
 

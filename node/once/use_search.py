@@ -10,12 +10,11 @@ from datetime import datetime
 import asyncpg
 
 from node.log.records import Side
+from node.once.use_queries import MAX_PAGE, Citizen, CitizenUses, FoundUse, Period, UseQuery
 from node.once.uses import DataUse, Intent, Openness
 from trust.database import DATABASE_ERRORS, Pool, describe
 from trust.errors import StorageError
 from trust.ids import ClientId, ServiceId
-
-MAX_PAGE = 1000  # uses
 
 _COLUMNS = """id, time, side, exchange_id, message_id, client, provider, service_code,
  service_version, peer, subject, purpose, legal_basis, procedure, case_id, official, mandate,
@@ -27,80 +26,6 @@ _ABOUT = """subject = $1 AND refusal = '' AND time >= $2 AND (
  OR (side = 'consumer' AND client = $3 AND peer <> ALL($4::text[])))"""
 _SHOWN = """(openness = 'open' OR (openness = 'delayed' AND visible_from <= $5))
  AND time >= $6 AND time < $7"""
-
-
-@dataclass(frozen=True, slots=True)
-class Citizen:
-    """Whose uses are looked up, at which client of this node, and what he may see of them.
-
-    Attributes:
-        kept_since: what is older is not told, whether it is removed already or not.
-        telling: servers, in text form, that tell of what they gave themselves.
-        now: what is delayed until later is not told.
-        sealed_until: sealed uses are counted that are older than this.
-    """
-
-    subject: bytes
-    client: ClientId
-    kept_since: datetime
-    telling: frozenset[str]
-    now: datetime
-    sealed_until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """From a moment on until before another, and which part of what lies between."""
-
-    since: datetime
-    until: datetime
-    offset: int = 0
-    limit: int = MAX_PAGE
-
-
-@dataclass(frozen=True, slots=True)
-class CitizenUses:
-    """What a citizen may see.
-
-    Attributes:
-        total: uses of the period, whatever the page.
-        sealed: those that are never shown, of the whole time that is kept: a count by period
-            would tell when each of them was.
-        uses: of the page, the latest first.
-    """
-
-    total: int
-    sealed: int
-    uses: tuple[DataUse, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UseQuery:
-    """Uses as the institution looks for them; what is None or empty does not matter.
-
-    Attributes:
-        before: number of the last use of the page before; None for the first page.
-    """
-
-    since: datetime
-    until: datetime
-    subject: bytes | None = None
-    side: Side | None = None
-    client: ClientId | None = None
-    provider: ClientId | None = None
-    purpose: str = ""
-    procedure: str = ""
-    case: str = ""
-    before: int | None = None
-    limit: int = MAX_PAGE
-
-
-@dataclass(frozen=True, slots=True)
-class FoundUse:
-    """A use with its number, by which the next page goes on."""
-
-    number: int
-    use: DataUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +72,11 @@ class UseSearch:
         return [FoundUse(row["id"], use_of(row)) for row in rows]
 
     async def oldest(self) -> datetime | None:
-        """When the first use was that is still there."""
+        """When the first use was that is still there and open to its subject."""
         try:
-            found: datetime | None = await self.pool.fetchval("SELECT min(time) FROM data_use")
+            found: datetime | None = await self.pool.fetchval(
+                "SELECT min(time) FROM data_use WHERE openness = 'open'"
+            )
         except DATABASE_ERRORS as error:
             raise _unreadable(error) from error
         return found

@@ -8,7 +8,7 @@ from node.once.citizen.sources import Source, Standing
 from node.once.citizen.told import Part, Usage
 from trust.ids import ClientId
 
-MOST_SHOWN = 10_000  # uses
+MOST_SHOWN = 2000  # uses
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import msgspec
 
 from node.once.citizen.questions import MAX_CODE, MAX_OFFSET, Path
 from node.once.citizen.told import FindUsageAnswer, HeartbeatAnswer, UsagePeriodAnswer
-from node.once.use_search import MAX_PAGE
+from node.once.use_queries import MAX_PAGE
 
 PROTOCOL_VERSION = "2.1.0"  # of dumonitor-openapi.yaml
 _Json = dict[str, Any]

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from node.messages.rest import RestRequestHead
-from node.once.use_search import MAX_PAGE, Period
+from node.once.use_queries import MAX_PAGE, Period
 
 MAX_OFFSET = 2**31 - 1
 MAX_CODE = 255  # characters

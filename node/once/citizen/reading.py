@@ -10,12 +10,10 @@ from datetime import UTC
 import msgspec
 from msgspec import UNSET
 
-from node.exchange.own_call import OwnAnswer
 from node.once.citizen.told import FindUsageAnswer, Part, Usage
 from trust.ids import ClientId
 
 _DECODER = msgspec.json.Decoder(FindUsageAnswer)
-OK = 200
 
 
 class WrongAnswer(Exception):
@@ -36,10 +34,10 @@ class Told:
     usages: tuple[Usage, ...]
 
 
-def read_answer(answer: OwnAnswer, source: ClientId, most: int) -> Told:
-    """Read an answer with status 200 to a question for at most so many uses, or WrongAnswer."""
+def read_answer(body: bytes, source: ClientId, most: int) -> Told:
+    """Read what answers a question for at most so many uses; raises WrongAnswer."""
     try:
-        found = _DECODER.decode(answer.body)
+        found = _DECODER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WrongAnswer("it is not what the protocol prescribes") from error
     if len(found.usages) > most:

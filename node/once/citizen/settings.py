@@ -53,7 +53,10 @@ class PortalSettings:
     patience: Annotated[timedelta, Bounds(timedelta(seconds=1), timedelta(minutes=5))] = setting(
         timedelta(seconds=5), "how long one of them is waited for, so that others get their turn"
     )
-    at_once: Annotated[int, Bounds(1, 100)] = setting(16, "questions to others at the same time")
+    at_once: Annotated[int, Bounds(1, 100)] = setting(16, "exchanges at the same time")
+    citizens_at_once: Annotated[int, Bounds(1, 100)] = setting(
+        8, "citizens for whom all are asked at the same time; more are asked to come again"
+    )
     sources: Annotated[int, Bounds(1, 10_000)] = setting(
         2000, "clients of nodes that are asked at the most; the others are named as not asked"
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from node.log.records import Side
+from node.log.sides import Side
 from node.once.citizen.names import MemberNames, Words
 from node.once.citizen.told import MOST_FACTS, Part, Usage
 from node.once.uses import DataUse

@@ -27,7 +27,8 @@ from node.once.citizen.settings import CitizenSettings
 from node.once.citizen.telling import action_of, usage_of
 from node.once.citizen.told import FindUsageAnswer, HeartbeatAnswer, Usage, UsagePeriodAnswer
 from node.once.pseudonyms import Pseudonyms
-from node.once.use_search import Citizen, UseSearch
+from node.once.use_queries import Citizen
+from node.once.use_search import UseSearch
 from node.once.uses import DataUse
 from trust.errors import AccessDenied, StorageError
 from trust.ids import ClientId, ServiceId
