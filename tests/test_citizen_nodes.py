@@ -11,18 +11,17 @@ import pytest_asyncio
 
 from catalog.services import ServiceType
 from node.exchange.builtin import Call, RestAnswer
+from node.messages.fault_codes import KNOWN_CODES
 from node.messages.rest import RestRequestHead
-from node.once.citizen.everywhere import Everywhere
-from node.once.citizen.kin import Kin
-from node.once.citizen.portal import CitizenPortal
+from node.once.citizen.assembly import CitizenLog
+from node.once.citizen.portal import USAGE_PATH
 from node.once.citizen.settings import CitizenSettings, PortalSettings, TrackerSettings
-from node.once.citizen.tracker import TrackerService
-from node.once.use_search import UseSearch
 from node.once.uses import Openness
+from node.operate.metrics import NodeMetrics
 from node.parts.database import open_database
 from scripts.postgres import PostgresServer
-from tests.citizen_stage import CODE, PSEUDONYMS, SUBJECT, use, write
-from tests.instance import CONSUMER, PROVIDER, SERVICE, Instance, NodeUnderTest, utc_now
+from tests.citizen_stage import CODE, SUBJECT, use, write
+from tests.instance import CONSUMER, PASSWORD, PROVIDER, SERVICE, Instance, NodeUnderTest, utc_now
 from tests.scene import records
 from trust.database import Pool
 from trust.ids import ClientId, ServiceId
@@ -78,29 +77,35 @@ class Scene:
             return answer.status, answer.content_type, await answer.text()
 
 
+def opened(node: NodeUnderTest, pool: Pool) -> CitizenLog:
+    running = node.running
+    return CitizenLog.open(
+        SETTINGS, pool, node.settings.keys.folder, PASSWORD, running.who.conf, utc_now,
+        NodeMetrics(KNOWN_CODES),
+    )  # fmt: skip
+
+
 async def offer_tracker(node: NodeUnderTest, pool: Pool) -> None:
     """What a node does for its clients, with uses of somebody's data."""
-    now = utc_now()
+    citizens, now = opened(node, pool), utc_now()
+    subject = citizens.pseudonyms.of("national-id", CODE)
+    assert subject != SUBJECT  # another node's
     uses = [
-        use(n, time=now - timedelta(minutes=n), client=CONSUMER, service=SERVICE)
+        use(n, time=now - timedelta(minutes=n), client=CONSUMER, service=SERVICE, subject=subject)
         for n in range(1, 4)
     ]
     await write(pool, [*uses, replace(uses[0], exchange_id="secret", openness=Openness.SEALED)])
-    service = TrackerService(
-        SETTINGS, UseSearch(pool), PSEUDONYMS, Kin(pool, node.server), lambda: None, lambda: None
-    )
     provider = node.running.exchanges.provider
-    provider.built_in = (service, *provider.built_in)
+    tracker = citizens.tracker(node.server, lambda: None, lambda: None)
+    provider.built_in = (tracker, *provider.built_in)
 
 
-def offer_portal(node: NodeUnderTest) -> None:
-    """What a node does for a portal, with the folder of once-only to itself."""
-    running = node.running
-    consumer = running.exchanges.consumer
-    everywhere = Everywhere(SETTINGS, consumer.snapshots, lambda: None)
-    portal = CitizenPortal(SETTINGS, everywhere, consumer.snapshots, lambda: None, consumer)
-    port = running.systems_port
-    port.folders["/once"] = portal.handle  # type: ignore[index] # a dict, as it is made
+def offer_portal(node: NodeUnderTest, pool: Pool) -> None:
+    """What a node does for a portal."""
+    consumer = node.running.exchanges.consumer
+    portal = opened(node, pool).portal(consumer.snapshots, lambda: None, consumer)
+    pages = node.running.systems_port.pages
+    pages[USAGE_PATH] = portal.handle  # type: ignore[index] # a dict, as it is made
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -115,9 +120,9 @@ async def scene(
         muni = await instance.add("MUNI", CONSUMER)
         await instance.start(civil, liar, plain, muni)
         liar.running.exchanges.provider.built_in = (Liar(),)
-        offer_portal(muni)
         pool = await open_database(civil.dsn, civil.settings)
         try:
+            offer_portal(muni, pool)
             await offer_tracker(civil, pool)
             yield Scene(civil, muni)
         finally:

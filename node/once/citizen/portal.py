@@ -11,7 +11,6 @@ stands in it.
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, Protocol
 
 import msgspec
@@ -84,7 +83,7 @@ class CitizenPortal:
             return web.Response(status=400, text=str(error))
         except SacbeError as error:
             _LOG.warning("GET %s: %s", USAGE_PATH, error)
-            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=str(error))
+            return web.Response(status=503, text=str(error), headers={"Retry-After": "5"})
         if as_page:
             return web.Response(body=render_usage(found, reading).encode(), headers=PAGE_HEADERS)
         return web.Response(body=build_answer(found, reading), headers=_HEADERS)
@@ -99,8 +98,8 @@ class CitizenPortal:
         question = Question(
             portal,
             _text("value", asked.get("value", "")),
-            _text("X-Road-UserId", request.headers.get("X-Road-UserId", "")),
-            _party(request.headers.get("X-Road-Represented-Party", "")),
+            _text("X-Road-UserId", _header(request, "X-Road-UserId")),
+            _party(_header(request, "X-Road-Represented-Party")),
             moment("since", asked.get("since", ""), BEGINNING),
             moment("until", asked.get("until", ""), END),
         )
@@ -109,7 +108,7 @@ class CitizenPortal:
     def _portal(self, request: web.BaseRequest) -> SpeakingClient:
         """Which client asks, if it is one that may; raises Refused, GlobalConfOutdated."""
         try:
-            client = ClientId.from_header(request.headers.get("X-Road-Client", ""))
+            client = ClientId.from_header(_header(request, "X-Road-Client"))
         except MalformedMessage:
             raise Refused(401, "The header X-Road-Client must say who asks") from None
         try:
@@ -141,6 +140,14 @@ def _givers(found: Collected) -> Iterable[ClientId]:
             yield ClientId.from_header(usage.source.rpartition("/")[0])
         except MalformedMessage:
             continue
+
+
+def _header(request: web.BaseRequest, name: str) -> str:
+    """What a header says; empty without one. Raises BadQuestion when it is there twice."""
+    said = request.headers.getall(name, [])
+    if len(said) > 1:
+        raise BadQuestion(f"The header {name} is there twice")
+    return said[0] if said else ""
 
 
 def _text(name: str, value: str) -> str:
