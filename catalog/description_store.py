@@ -3,15 +3,24 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from catalog.services import DescriptionSource, Endpoint
+from catalog.described_mappings import DescribedMappings
+from catalog.encoding import decode_mappings, encode_mappings
+from catalog.services import DescriptionSource, Endpoint, ServiceType
 from catalog.store_rows import client_columns
 from trust.database import DATABASE_ERRORS, Pool, describe
-from trust.errors import StorageError
+from trust.errors import MalformedMessage, StorageError
+from trust.ids import ClientId
 
 _HERE = (
     "client_id = (SELECT id FROM hosted_client WHERE instance = $1 AND member_class = $2"
     " AND member_code = $3 AND subsystem_code = $4) AND type = $5 AND url = $6 AND verify_tls = $7"
 )
+
+_DIGESTS = """
+SELECT type, url, verify_tls, encode(sha256(content), 'hex') AS digest FROM description
+WHERE client_id = (SELECT id FROM hosted_client WHERE instance = $1 AND member_class = $2
+                   AND member_code = $3 AND subsystem_code = $4)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,7 @@ class KeptDescription:
         content_types: every Content-Type header of the answer.
         endpoints: empty for a WSDL.
         fetched_at: when the system gave it last.
+        mappings: what it says of facts, by service code and version.
     """
 
     content: bytes = field(repr=False)
@@ -30,6 +40,7 @@ class KeptDescription:
     endpoints: tuple[Endpoint, ...]
     warnings: tuple[str, ...]
     fetched_at: datetime
+    mappings: DescribedMappings = field(default_factory=dict)
 
 
 class DescriptionStore:
@@ -39,37 +50,40 @@ class DescriptionStore:
         self._pool = pool
 
     async def keep(self, source: DescriptionSource, found: KeptDescription) -> None:
-        """Put a download in the place of the one before; running nodes notice new endpoints.
+        """Put a download in the place of the one before; running nodes notice what it changes.
 
         Nothing happens when the client is not hosted any more.
         """
         endpoints = [str(endpoint) for endpoint in found.endpoints]
+        mappings = encode_mappings(found.mappings)
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 # the lock of whoever replaces the services: first here, as there
                 await connection.execute("SELECT version FROM server_conf FOR UPDATE")
-                before = await connection.fetchval(
-                    f"SELECT endpoints FROM description WHERE {_HERE}",  # noqa: S608 - constant
+                before = await connection.fetchrow(
+                    f"SELECT endpoints, mappings FROM description WHERE {_HERE}",  # noqa: S608 - constant
                     *_key(source),
                 )
                 await connection.execute(
                     "INSERT INTO description (client_id, type, url, verify_tls, content,"
-                    " content_types, endpoints, warnings, fetched_at)"
-                    " SELECT id, $5, $6, $7, $8, $9, $10, $11, $12 FROM hosted_client"
+                    " content_types, endpoints, warnings, fetched_at, mappings)"
+                    " SELECT id, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM hosted_client"
                     " WHERE instance = $1 AND member_class = $2 AND member_code = $3"
                     " AND subsystem_code = $4"
                     " ON CONFLICT (client_id, type, url, verify_tls) DO UPDATE SET"
                     " content = excluded.content, content_types = excluded.content_types,"
                     " endpoints = excluded.endpoints, warnings = excluded.warnings,"
-                    " fetched_at = excluded.fetched_at",
+                    " fetched_at = excluded.fetched_at, mappings = excluded.mappings",
                     *_key(source),
                     found.content,
                     list(found.content_types),
                     endpoints,
                     list(found.warnings),
                     found.fetched_at,
+                    mappings,
                 )
-                if (before or []) != endpoints:
+                known = ([], "") if before is None else (before["endpoints"], before["mappings"])
+                if known != (endpoints, mappings):
                     await connection.execute("UPDATE server_conf SET version = version + 1")
         except DATABASE_ERRORS as error:
             raise _unusable(error) from error
@@ -102,7 +116,21 @@ class DescriptionStore:
             tuple(Endpoint(*text.split(" ", 1)) for text in row["endpoints"]),
             tuple(row["warnings"]),
             row["fetched_at"],
+            _mappings(row["mappings"]),
         )
+
+    async def digests(self, client: ClientId) -> dict[DescriptionSource, str]:
+        """SHA-256 of what was downloaded last of a client's descriptions, in hexadecimal."""
+        try:
+            rows = await self._pool.fetch(_DIGESTS, *client_columns(client))
+        except DATABASE_ERRORS as error:
+            raise _unusable(error) from error
+        return {
+            DescriptionSource(client, ServiceType(row["type"]), row["url"], row["verify_tls"]): row[
+                "digest"
+            ]
+            for row in rows
+        }
 
     async def forget_unused(self) -> None:
         """Drop what no service names any more."""
@@ -116,6 +144,13 @@ class DescriptionStore:
             )
         except DATABASE_ERRORS as error:
             raise _unusable(error) from error
+
+
+def _mappings(text: str) -> DescribedMappings:
+    try:
+        return decode_mappings(text)
+    except MalformedMessage as error:
+        raise StorageError(f"The mappings of a description can't be read: {error.text}") from error
 
 
 def _key(source: DescriptionSource) -> tuple[str | bool, ...]:

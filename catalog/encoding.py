@@ -5,6 +5,7 @@ here knows are skipped, for a newer version may say more. Nothing is judged beyo
 `catalog.fields.mapping_rules` and `catalog.term_rules` do.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Annotated, TypeVar
 
@@ -118,6 +119,37 @@ def encode_mapping(mapping: ServiceMapping) -> str:
 def decode_mapping(text: str) -> ServiceMapping:
     """Read what `encode_mapping` writes; raises MalformedMessage."""
     return _decoded(text, MappingForm, ServiceMapping) if text else NO_MAPPING
+
+
+class _OperationForm(_Form, frozen=True):
+    code: Name
+    version: Name
+    mapping: MappingForm
+
+
+_Operations = Annotated[tuple[_OperationForm, ...], msgspec.Meta(max_length=5_000)]
+
+
+def encode_mappings(mappings: Mapping[tuple[str, str], ServiceMapping]) -> str:
+    """JSON of mappings by code and version; empty for none."""
+    if not mappings:
+        return ""
+    forms = [
+        _OperationForm(code, version, form_of(mapping, MappingForm))
+        for (code, version), mapping in sorted(mappings.items(), key=lambda pair: pair[0])
+    ]
+    return msgspec.json.encode(forms).decode()
+
+
+def decode_mappings(text: str) -> dict[tuple[str, str], ServiceMapping]:
+    """Read what `encode_mappings` writes; raises MalformedMessage."""
+    if not text:
+        return {}
+    try:
+        forms = msgspec.json.decode(text, type=_Operations)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise MalformedMessage(f"JSON that is no list of mappings: {error}") from error
+    return {(one.code, one.version): value_of(one.mapping, ServiceMapping) for one in forms}
 
 
 def encode_about(about: About) -> str:

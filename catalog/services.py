@@ -27,7 +27,7 @@ RESERVED_CODES = frozenset(
     {
         "listClients", "listMethods", "allowedMethods", "getWsdl", "getOpenAPI",
         "getSecurityServerMetrics", "getSecurityServerOperationalData",
-        "getSecurityServerHealthData",
+        "getSecurityServerHealthData", "sacbe-catalog",
     }
 )  # fmt: skip
 

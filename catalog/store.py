@@ -12,7 +12,8 @@ from pathlib import Path
 import asyncpg
 
 from catalog.changes import difference
-from catalog.encoding import decode_about, decode_mapping, decode_terms
+from catalog.described_mappings import DescribedMappings, with_described
+from catalog.encoding import decode_about, decode_mapping, decode_mappings, decode_terms
 from catalog.granted import load_grants
 from catalog.history_store import keep_state
 from catalog.services import (
@@ -57,13 +58,22 @@ class ServiceStore:
         return int(found)
 
     async def load(self) -> ServerConf:
-        """Everything as one snapshot; raises StorageError."""
+        """Everything as one snapshot, with what descriptions say of facts; raises StorageError."""
+        return await self._loaded(described=True)
+
+    async def load_declared(self) -> ServerConf:
+        """What was declared and granted, and nothing else; raises StorageError."""
+        return await self._loaded(described=False)
+
+    async def _loaded(self, *, described: bool) -> ServerConf:
         try:
             async with (
                 self._pool.acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
-                return await _load(connection)
+                conf = await _load(connection)
+                mappings = await _load_mappings(connection) if described else {}
+                return with_described(conf, mappings)
         except (*DATABASE_ERRORS, MalformedMessage) as error:
             raise _unusable(error) from error
 
@@ -197,6 +207,17 @@ async def _load(connection: PooledConnection) -> ServerConf:
         version,
         {_source(row): tuple(map(_endpoint, row["endpoints"])) for row in described},
     )
+
+
+async def _load_mappings(
+    connection: PooledConnection,
+) -> Mapping[DescriptionSource, DescribedMappings]:
+    rows = await connection.fetch(
+        "SELECT instance, member_class, member_code, subsystem_code, type, url, verify_tls,"
+        " mappings FROM description JOIN hosted_client ON hosted_client.id = client_id"
+        " WHERE mappings <> ''"
+    )
+    return {_source(row): decode_mappings(row["mappings"]) for row in rows}
 
 
 def _by(key: str, rows: Iterable[Row]) -> _Rows:

@@ -145,7 +145,7 @@ async def apply_services(
     try:
         store = ServiceStore(pool)
         if dry_run:
-            return difference((await store.load()).clients, clients)
+            return difference((await store.load_declared()).clients, clients)
         return await store.replace(clients)
     finally:
         await pool.close()

@@ -12,3 +12,6 @@ ALTER TABLE access_right
 ALTER TABLE service
     ADD COLUMN mapping text NOT NULL DEFAULT '',  -- empty: none but its description's
     ADD COLUMN about text NOT NULL DEFAULT '';  -- empty: nothing
+
+ALTER TABLE description
+    ADD COLUMN mappings text NOT NULL DEFAULT '';  -- what it says of facts; empty: nothing

@@ -11,11 +11,12 @@ import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from catalog import openapi, wsdl
+from catalog.described_mappings import DescribedMappings, find_mappings
 from catalog.description_store import DescriptionStore, KeptDescription
 from catalog.services import DescriptionSource, Endpoint, ServerConf, Service, ServiceType
 from node.metadata.settings import DescriptionSettings
@@ -74,14 +75,18 @@ class Judged:
 
     endpoints: tuple[Endpoint, ...]
     warnings: tuple[str, ...]
+    mappings: DescribedMappings = field(default_factory=dict)
 
 
 def judge(kind: ServiceType, url: str, content: bytes, content_types: Iterable[str]) -> Judged:
     """Read a description; raises ExchangeError for what is none."""
+    notation = _notation(url, content_types)
+    facts = find_mappings(kind, content, notation)
     if kind is ServiceType.WSDL:
-        return Judged((), wsdl.parse_wsdl(content).warnings)
-    found = openapi.parse_openapi(content, _notation(url, content_types))
-    return Judged(found.endpoints, found.warnings)
+        warnings = wsdl.parse_wsdl(content).warnings
+        return Judged((), (*warnings, *facts.warnings), facts.mappings)
+    found = openapi.parse_openapi(content, notation)
+    return Judged(found.endpoints, (*found.warnings, *facts.warnings), facts.mappings)
 
 
 def publish(service: Service, content: bytes, content_types: Iterable[str]) -> bytes:
@@ -227,8 +232,9 @@ class Descriptions:
             raise _refusal(service, download)
         judged = await self._judge(source, service, download)
         return KeptDescription(
-            download.body, download.content_types, judged.endpoints, judged.warnings, self._clock()
-        )
+            download.body, download.content_types, judged.endpoints, judged.warnings,
+            self._clock(), judged.mappings,
+        )  # fmt: skip
 
     async def _judge(
         self, source: DescriptionSource, service: Service, download: Download
@@ -358,12 +364,7 @@ def _source(service: Service) -> DescriptionSource:
 
 
 def _same(before: KeptDescription, found: KeptDescription) -> bool:
-    return (before.content, before.content_types, before.endpoints, before.warnings) == (
-        found.content,
-        found.content_types,
-        found.endpoints,
-        found.warnings,
-    )
+    return replace(before, fetched_at=found.fetched_at) == found
 
 
 def _refusal(service: Service, download: Download) -> ExchangeError:
