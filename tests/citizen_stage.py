@@ -103,7 +103,7 @@ async def write(pool: Pool, uses: Iterable[DataUse]) -> None:
 
 
 def tracker(pool: Pool, **changes: Any) -> TrackerService:  # noqa: ANN401 - any tracker setting
-    told = {"clients": (PORTAL,), "groups": (PORTALS,)} | changes
+    told = {"clients": (PORTAL,), "groups": (PORTALS,), "scheme": "national-id"} | changes
     return TrackerService(
         CitizenSettings(tracker=TrackerSettings(**told)),
         UseSearch(pool),

@@ -32,7 +32,7 @@ LIAR = ClientId("TEST", "GOV", "1002", "liar")
 PLAIN = ClientId("TEST", "GOV", "1003", "plain")
 DOWN = ClientId("TEST", "GOV", "1004", "down")
 SETTINGS = CitizenSettings(
-    tracker=TrackerSettings(clients=(CONSUMER,)),
+    tracker=TrackerSettings(clients=(CONSUMER,), scheme="national-id"),
     portal=PortalSettings(clients=(CONSUMER,), patience=timedelta(seconds=10)),
 )
 

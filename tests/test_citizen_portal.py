@@ -21,7 +21,7 @@ from node.exchange.snapshot import Snapshots
 from node.once.citizen.everywhere import Everywhere
 from node.once.citizen.portal import CitizenPortal
 from node.once.citizen.reading import WrongAnswer, read_answer
-from node.once.citizen.settings import CitizenSettings, PortalSettings
+from node.once.citizen.settings import CitizenSettings, PortalSettings, TrackerSettings
 from node.once.citizen.sources import Source, sources_of
 from node.once.pseudonyms import SchemeAlias
 from tests.citizen_stage import (
@@ -111,6 +111,7 @@ def portal(
     **changes: Any,  # noqa: ANN401 - any setting of the portal
 ) -> CitizenPortal:
     settings = CitizenSettings(
+        tracker=TrackerSettings(scheme="national-id"),
         portal=PortalSettings(**({"clients": (PORTAL,)} | changes)),
         aliases=(SchemeAlias(scheme="urn:ee:person", same_as="national-id"),),
     )

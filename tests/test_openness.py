@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 
 from node.log.records import Side
+from node.once.citizen.settings import CitizenSettings, TrackerSettings
 from node.once.openness import Classes, OpennessRule, rule_problems
+from node.once.pseudonyms import SchemeAlias
 from node.once.uses import DataUse, Intent, Openness
 from tests.pki import NOON
 from trust.ids import ClientId, GlobalGroupId, ServiceId
@@ -104,3 +106,18 @@ def test_nothing_is_hidden_without_a_law() -> None:
         (4, "clients", 0),
         (4, "services", 0),
     ]
+
+
+def test_settings_that_contradict_each_other_are_told_with_their_place() -> None:
+    twice = (SchemeAlias(scheme="id", prefix="EE"), SchemeAlias(scheme="id"))
+    settings = CitizenSettings(
+        openness=(OpennessRule(openness=SEALED),),
+        aliases=twice,
+        tracker=TrackerSettings(clients=(POLICE,)),
+    )
+    assert [problem.path for problem in settings.problems()] == [
+        ("openness", 0, "legal_basis"),
+        ("aliases", 1, "scheme"),
+        ("tracker", "scheme"),
+    ]
+    assert CitizenSettings().problems() == []

@@ -35,7 +35,9 @@ _DOMAIN = b"sacbe subject 1\n"
 class SchemeAlias:
     """What of differently written identifiers means the same person."""
 
-    scheme: str = required("scheme of the identifiers as requests name it", example="national-id")
+    scheme: str = required(
+        "scheme of the identifiers as requests name it", example="urn:example:national-id"
+    )
     same_as: str = setting("", "scheme whose identifiers these are; empty: a scheme of its own")
     prefix: str = setting(
         "", "what some put before a value and others don't; it does not count", example="EE"

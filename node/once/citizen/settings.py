@@ -1,5 +1,6 @@
 """What a citizen may see, for how long, and through whose portal."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
@@ -27,7 +28,11 @@ class TrackerSettings:
     groups: tuple[GlobalGroupId, ...] = setting(
         (), "global groups of portals that may ask", example=["EX:citizen-portals"]
     )
-    scheme: str = setting("national-id", "scheme of the identifiers that portals send")
+    scheme: str = setting(
+        "",
+        "scheme of the identifiers that portals send, as mappings name it; a must with portals",
+        example="urn:example:national-id",
+    )
     state_representation: bool = setting(
         False,
         "who asks about somebody else must name him in X-Road-Represented-Party; the protocol"
@@ -85,6 +90,24 @@ class CitizenSettings:
     def problems(self) -> list[SettingProblem]:
         """What the settings contradict each other in."""
         return [
-            SettingProblem(("openness", *problem.path), problem.found, problem.expected)
-            for problem in rule_problems(self.openness)
+            *(
+                SettingProblem(("openness", *problem.path), problem.found, problem.expected)
+                for problem in rule_problems(self.openness)
+            ),
+            *self._alias_problems(),
+            *self._scheme_problems(),
         ]
+
+    def _alias_problems(self) -> Iterator[SettingProblem]:
+        seen: set[str] = set()
+        for number, alias in enumerate(self.aliases):
+            if alias.scheme in seen:
+                expected = "each scheme once"
+                yield SettingProblem(("aliases", number, "scheme"), f"'{alias.scheme}'", expected)
+            seen.add(alias.scheme)
+
+    def _scheme_problems(self) -> Iterator[SettingProblem]:
+        tracker = self.tracker
+        if not tracker.scheme and (tracker.clients or tracker.groups or self.portal.clients):
+            expected = "the scheme of the identifiers that portals send"
+            yield SettingProblem(("tracker", "scheme"), "nothing", expected)
