@@ -122,7 +122,7 @@ class Resolver:
         deadline = min(question.deadline or longest, longest).total_seconds()
         loop = asyncio.get_running_loop()
         gathering = _Gathering(
-            self, index, question, client, wish, loop.time() + deadline,
+            self, index, question, client, wish, frozenset(plan.wanted), loop.time() + deadline,
             SparedCount(papers_of(plan, index.catalog.vocabulary)),
             asyncio.Semaphore(self.settings.side_by_side),
         )  # fmt: skip
@@ -180,6 +180,7 @@ class _Gathering:
     question: Question
     client: SpeakingClient
     wish: Wish
+    wanted: frozenset[str]
     deadline: float  # in the loop's time
     spared: SparedCount
     slots: asyncio.Semaphore
@@ -370,8 +371,10 @@ class _Asked:
         concepts = gathering.index.catalog.vocabulary.concept
         self.reading = reading = AnswerReader(self.exchange, concepts, self.at).read(answer)
         question, service = gathering.question, self.exchange.service.id
-        wanted = [one for one in reading.facts if one not in gathering.facts]
-        spared = 0 if question.preview else gathering.spared.delivered(service, wanted)
+        fresh = [
+            one for one in reading.facts if one in gathering.wanted and one not in gathering.facts
+        ]
+        spared = 0 if question.preview else gathering.spared.delivered(service, fresh)
         views = self.exchange.endpoint.view
         use = DataUse(
             time=self.at,
@@ -404,7 +407,7 @@ class _Asked:
         for concept, value in reading.facts.items():
             gathering.facts[concept] = Evidence(
                 concept, value, service, at, answer.exchange_id, answer.message_id,
-                reading.reduced_here,
+                reading.reduced_here or self.exchange.service.plain,
             )  # fmt: skip
         return reading
 
