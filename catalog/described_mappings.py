@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from catalog.fields.descriptions.derived import derive_mapping
+from catalog.fields.descriptions.described import DescribedEndpoint
 from catalog.fields.descriptions.openapi_fields import describe_openapi
 from catalog.fields.descriptions.wsdl_fields import describe_wsdl
 from catalog.mapping import NO_MAPPING, ServiceMapping
@@ -14,6 +15,20 @@ ANY_SERVICE = ("", "")  # an OpenAPI description does not say for which service 
 
 # By code and version; a version is empty where there is none.
 DescribedMappings = Mapping[tuple[str, str], ServiceMapping]
+
+
+def described_endpoints(
+    service: Service, content: bytes, notation: DocumentType
+) -> tuple[DescribedEndpoint, ...]:
+    """What a description says of one service; raises ExchangeError for what can't be read.
+
+    Nothing where a WSDL does not have the operation.
+    """
+    if service.type is not ServiceType.WSDL:
+        return describe_openapi(parse_document(content, notation)).endpoints
+    operations = describe_wsdl(content).operations
+    key = (service.id.service_code, service.id.service_version or "")
+    return (operations[key],) if key in operations else ()
 
 
 @dataclass(frozen=True, slots=True)

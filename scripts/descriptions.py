@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from catalog import openapi, wsdl
+from catalog.described_mappings import find_mappings, mapping_for
+from catalog.mapping import NO_MAPPING
 from catalog.services import (
     RESERVED_CODES,
     DescriptionSource,
@@ -24,6 +26,7 @@ from node.network.information_system import Download, InformationSystem
 from node.parts.database import open_database
 from node.settings import NodeSettings
 from scripts.arguments import Actions, add_action, add_config
+from scripts.cataloguing.mappings import Described, mapping_contradictions
 from scripts.databases import database_address
 from trust.errors import ExchangeError
 from trust.ids import ClientId, ServiceId
@@ -69,10 +72,10 @@ async def check(settings: NodeSettings) -> int:
     async with database_address(settings.data, DATABASE, settings.database.dsn_file) as dsn:
         pool = await open_database(dsn, settings)
         try:
-            conf = await ServiceStore(pool).load()
+            conf = await ServiceStore(pool).load_declared()
         finally:
             await pool.close()
-    systems = _systems(settings)
+    systems = information_systems(settings)
     try:
         found = [
             await _finding(systems, settings, conf, source, service)
@@ -105,7 +108,8 @@ async def _finding(
         users = [
             one for client in conf.clients for one in client.services if one.description == source
         ]
-        return Finding(title, tuple(_judged(conf, users, download)), True)
+        lines = (*_judged(conf, users, download), *_facts(users, download))
+        return Finding(title, lines, True)
     except ExchangeError as error:
         return Finding(title, (f"not to be had: {error.text}",), False)
 
@@ -128,6 +132,31 @@ def _judged(conf: ServerConf, services: list[Service], download: Download) -> It
     for service in services:
         yield from _rights_beside(conf, service, found.endpoints)
     yield from full_check(download.body, openapi.parse_document(download.body, notation))
+
+
+def _facts(services: list[Service], download: Download) -> Iterator[str]:
+    """Which facts are known of each service, and what contradicts itself or the description."""
+    described = Described(download.body, download.content_types)
+    first = services[0]
+    notation = _notation(first.description_url, download)
+    found = find_mappings(first.type, download.body, notation)
+    for service in services:
+        name = _named(service.id.service_code, service.id.service_version)
+        if service.mapping != NO_MAPPING:
+            for problem in mapping_contradictions(service, described):
+                place = ".".join(map(str, problem.path))
+                yield (
+                    f"warning: the mapping file of {name}, {place}: found {problem.found},"
+                    f" expected {problem.expected}"
+                )
+        mapping = service.mapping
+        if mapping == NO_MAPPING:
+            mapping = mapping_for(service, found.mappings)
+        count = sum(len(one.fields) + len(one.views) for one in mapping.endpoints)
+        if count:
+            yield f"{count} fields and derived facts of {name}"
+    if any(service.mapping == NO_MAPPING for service in services):
+        yield from (f"warning: {text}" for text in found.warnings)
 
 
 def _rights_beside(
@@ -194,7 +223,7 @@ def _sorted(pairs: Iterable[tuple[str, str | None]]) -> list[tuple[str, str | No
 
 async def describe(url: str, code: str | None, settings: NodeSettings | None) -> int:
     """Print services for `services.toml`, and what is odd to standard error."""
-    systems = InformationSystem(lambda: None) if settings is None else _systems(settings)
+    systems = InformationSystem(lambda: None) if settings is None else information_systems(settings)
     asker = Service(
         ServiceId(_NOBODY, "description"), ServiceType.OPENAPI, url, verify_tls=False,
         description_url=url,
@@ -272,7 +301,8 @@ def _notation(url: str, download: Download) -> openapi.DocumentType:
     return openapi.document_type(download.content_types, url.partition("?")[0])
 
 
-def _systems(settings: NodeSettings) -> InformationSystem:
+def information_systems(settings: NodeSettings) -> InformationSystem:
+    """What asks systems with the node's own TLS certificate; who opens it closes it."""
     password = read_secret(settings.keys.password_file)
     identity = open_internal_identity(settings.data / "tls", password, datetime.now(UTC))
     return InformationSystem(lambda: identity)

@@ -18,6 +18,7 @@ from node.settings import NodeSettings
 from scripts.arguments import add_action, add_config, add_example, print_example
 from scripts.databases import database_address, read_dsn
 from scripts.descriptions import add_services, check, describe
+from scripts.mapped_services import judge_declaration
 from scripts.monitoring import add_monitoring, tell_monitoring
 from scripts.service import log_to_stderr, run_service, run_until_stopped
 from scripts.telling import tell_changes
@@ -41,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "declaration", type=Path, metavar="SERVICES.TOML", help="everything that this node offers"
     )
     apply.add_argument("--dry-run", action="store_true", help="only say what would change")
+    apply.add_argument(
+        "--unchecked",
+        action="store_true",
+        help="take mapping files that no description can be had for",
+    )
     for action in (run_parser, apply):
         add_config(action, "node.toml")
     add_services(actions)
@@ -121,19 +127,32 @@ async def _serve(settings: NodeSettings) -> int:
 async def _apply(settings: NodeSettings, arguments: argparse.Namespace) -> int:
     async with database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn:
         changes = await apply_services(
-            settings, dsn, arguments.declaration, dry_run=arguments.dry_run
+            settings,
+            dsn,
+            arguments.declaration,
+            dry_run=arguments.dry_run,
+            unchecked=arguments.unchecked,
         )
     tell_changes(changes, planned=arguments.dry_run)
     return 0
 
 
 async def apply_services(
-    settings: NodeSettings, dsn: str, declaration: Path, *, dry_run: bool = False
+    settings: NodeSettings,
+    dsn: str,
+    declaration: Path,
+    *,
+    dry_run: bool = False,
+    unchecked: bool = False,
 ) -> tuple[Change, ...]:
     """Put what a declaration says in the place of all that a node hosts; says what changed.
 
     A node that runs on the database notices it within seconds. Raises ConfigurationError with
-    every problem of the declaration, and StorageError.
+    every problem of the declaration, of its mapping files and of what the descriptions of services
+    say against them, and StorageError.
+
+    Args:
+        unchecked: whether mapping files count that nothing could be compared with.
     """
     declared = load_settings(
         ServicesDeclaration,
@@ -143,6 +162,12 @@ async def apply_services(
     clients = hosted_clients(declared, read_mapping)
     pool = await open_database(dsn, settings)
     try:
+        judged = await judge_declaration(settings, pool, declared, clients, declaration)
+        for note in judged.notes:
+            print(f"note: {note}", file=sys.stderr)
+        problems = [*judged.problems, *(() if unchecked else judged.unchecked)]
+        if problems:
+            raise ConfigurationError(problems)
         store = ServiceStore(pool)
         if dry_run:
             return difference((await store.load_declared()).clients, clients)
