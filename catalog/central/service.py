@@ -1,0 +1,173 @@
+"""The central catalog of a running registry: harvested, renewed, published.
+
+    central = CentralCatalog(pool, registry, settings.catalog, clock)
+    async with run_registry(parts, extra_parts=central.parts): ...
+    task = asyncio.create_task(central.run())
+
+Any number of registry machines may do this on one database: one asks at a time, and a version is
+made once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from catalog.central.composing import compose_catalog, providers_of
+from catalog.central.encoding import PART_FILE, PART_IDENTIFIER
+from catalog.central.harvest.asking import open_asker
+from catalog.central.harvest.rounds import Asked, Harvester
+from catalog.central.harvest.settings import CatalogSettings
+from catalog.central.harvest_store import HarvestStore, by_service, unusable
+from catalog.central.versions import CatalogVersion, VersionStore
+from catalog.meaning.store import COMPONENT, MIGRATIONS, VocabularyStore
+from trust.database import DATABASE_ERRORS, Pool, migrate, try_advisory_lock
+from trust.errors import SacbeError
+from trust.registry.records import PartRecord
+from trust.registry.registry import Registry
+
+_LOG = logging.getLogger(__name__)
+_LOCK = "sacbe catalog harvest"
+_LOOK = timedelta(seconds=10)  # how often it is looked whether something was decided
+_STATE = """
+SELECT (SELECT max(number) FROM vocabulary_version), (SELECT max(number) FROM registry_change),
+       (SELECT max(number) FROM catalog_mapping_change), (SELECT max(number) FROM catalog_round),
+       (SELECT max(number) FROM catalog_harvest_change)
+"""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class CentralCatalog:
+    """Everything that the registry does for the catalog.
+
+    Attributes:
+        last_error: why the last look or round failed; empty when it did not.
+    """
+
+    pool: Pool
+    registry: Registry
+    settings: CatalogSettings
+    clock: Callable[[], datetime] = utc_now
+    last_error: str = ""
+    harvest: HarvestStore = field(init=False)
+    versions: VersionStore = field(init=False)
+    vocabulary: VocabularyStore = field(init=False)
+    _part: tuple[int, PartRecord] | None = field(init=False, default=None, repr=False)
+    _renewed: tuple[object, ...] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.harvest = HarvestStore(self.pool)
+        self.versions = VersionStore(self.pool)
+        self.vocabulary = VocabularyStore(self.pool)
+
+    async def prepare(self) -> None:
+        """Bring the tables up to date; raises StorageError."""
+        await migrate(self.pool, COMPONENT, MIGRATIONS)
+
+    async def parts(self) -> Sequence[PartRecord]:
+        """The newest version as an optional part of the configuration; none before the first."""
+        number = await self.versions.newest_number()
+        if number == 0:
+            return ()
+        if self._part is None or self._part[0] != number:
+            newest = await self.versions.newest()
+            if newest is None:
+                return ()
+            self._part = newest.number, PartRecord(PART_IDENTIFIER, PART_FILE, newest.content)
+        return (self._part[1],)
+
+    async def run(self) -> None:
+        """Ask in every interval, and renew the catalog when something changed, until cancelled."""
+        while True:
+            try:
+                await self._look()
+            except SacbeError as error:
+                self._failed(str(error))
+            except Exception as error:  # noqa: BLE001 - a defect must not end this for good
+                _LOG.exception("The catalog was not looked after")
+                self.last_error = type(error).__name__
+            else:
+                self.last_error = ""
+            await asyncio.sleep(_LOOK.total_seconds())
+
+    def _failed(self, text: str) -> None:
+        if text != self.last_error:
+            _LOG.warning("The catalog was not looked after: %s", text)
+        self.last_error = text
+
+    async def _look(self) -> None:
+        if self.settings.node and await self._is_due():
+            await self.ask_everybody(due=True)
+        await self.renew_if_changed()
+
+    async def _is_due(self) -> bool:
+        last = await self.harvest.last_round()
+        return last is None or self.clock() - last.started_at >= self.settings.interval
+
+    async def ask_everybody(self, *, due: bool = False) -> tuple[Asked, ...] | None:
+        """Ask all providers for their services; None when another process is asking.
+
+        Args:
+            due: whether to ask only when the interval has passed, seen while nobody else asks.
+        Raises StorageError.
+        """
+        async with try_advisory_lock(self.pool, _LOCK) as lock:
+            if lock is None or (due and not await self._is_due()):
+                return None
+            records = await self.registry.records()
+            if records is None:
+                return ()
+            harvester = Harvester(self.harvest, self.settings, self.clock)
+            async with open_asker(self.settings) as asker:
+                return await harvester.round(asker, providers_of(records))
+
+    async def renew_if_changed(self) -> CatalogVersion | None:
+        """Make a version when anything that the catalog is made of changed; raises StorageError."""
+        state = await self._state()
+        if state == self._renewed:
+            return None
+        version = await self.renew()
+        self._renewed = state
+        return version
+
+    async def _state(self) -> tuple[object, ...]:
+        """What tells whether something changed; the day too, for silence grows by itself."""
+        try:
+            row = await self.pool.fetchrow(_STATE)
+        except DATABASE_ERRORS as error:
+            raise unusable(error) from error
+        return (*(() if row is None else tuple(row)), self.clock().date())
+
+    async def renew(self) -> CatalogVersion | None:
+        """Make a version if the catalog of now says something new; raises StorageError."""
+        records = await self.registry.records()
+        if records is None:
+            return None
+        catalog = compose_catalog(
+            records,
+            await self.harvest.providers(),
+            by_service(await self.harvest.attached()),
+            await self.vocabulary.load(),
+            self.clock(),
+            self.settings.unheard,
+        )
+        empty = not catalog.services and not catalog.vocabulary.concepts
+        if empty and await self.versions.newest_number() == 0:
+            return None  # nobody uses any of this yet
+        version = await self.versions.renew(
+            catalog, kept=self.settings.versions, availability=self.settings.availability
+        )
+        if version is not None:
+            _LOG.info(
+                "Catalog version %d: %d services, %d fields, %d bytes",
+                version.number,
+                version.services,
+                version.fields,
+                version.bytes,
+            )
+        return version
