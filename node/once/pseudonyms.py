@@ -10,6 +10,7 @@ node knows of its citizens can't be found any more: it belongs into the backup o
 """
 
 import hmac
+import logging
 import os
 import secrets
 from collections.abc import Iterable
@@ -23,6 +24,8 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from trust.errors import StorageError
 from trust.pki.keyfiles import open_folder, read_file, remove_file, write_file
 from trust.settings import required, setting
+
+_LOG = logging.getLogger(__name__)
 
 KEY_FILE = "pseudonyms.key"
 PSEUDONYM_BYTES = 32
@@ -87,6 +90,7 @@ def open_pseudonyms(
     sealed = read_file(path)
     if sealed is None:
         _make(path, password)
+        _LOG.info("a key for pseudonyms was made; what another key named can't be found with it")
         sealed = read_file(path)
     return Pseudonyms(_unseal(sealed or b"", password), aliases)
 
