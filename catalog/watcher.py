@@ -29,6 +29,7 @@ class ServerConfWatcher:
         self._clock = clock
         self._interval = interval
         self._conf: ServerConf | None = None
+        self._loading = asyncio.Lock()
         self.last_error: str | None = None
         self.checked_at: datetime | None = None  # when the database last answered
 
@@ -40,15 +41,22 @@ class ServerConfWatcher:
         return self._conf
 
     async def refresh(self) -> bool:
-        """Load the services if they changed; whether they did. Raises StorageError."""
-        if self._conf is not None and await self._store.version() == self._conf.version:
-            changed = False
-        else:
-            self._conf = await self._store.load()
-            changed = True
+        """Load the services if they changed; whether they did. Raises StorageError.
+
+        Afterwards `conf` is at least as new as the moment of the call, whoever else refreshes.
+        """
+        changed = False
+        if not await self._is_current():
+            async with self._loading:
+                if not await self._is_current():  # nobody loaded it while this one waited
+                    self._conf = await self._store.load()
+                    changed = True
         self.checked_at = self._clock()
         self.last_error = None
         return changed
+
+    async def _is_current(self) -> bool:
+        return self._conf is not None and await self._store.version() == self._conf.version
 
     async def run(self) -> None:
         """Refresh for ever; a failure is remembered, told once, and tried again."""

@@ -89,6 +89,7 @@ class Account:
         rest_path: at the provider, the pattern of the endpoint that covers a REST call.
         service_type: at the provider.
         status: of the provider's system, 0 until it answered.
+        detail: of a refusal, what only the operator of this node is told.
     """
 
     role: str
@@ -118,6 +119,7 @@ class Account:
     status: int = 0
     failure: HowItFailed | None = None
     abandoned: bool = False
+    detail: str = ""
 
     def about(self, request: Request) -> None:
         """Note who asks for what."""
@@ -178,7 +180,9 @@ class Account:
             f" fault={_word(code)}"
         )
         if failure is not None:
-            log.info("%s error=%s text=%.500r", line, _word(failure.error_id), failure.text)
+            detail = f" detail={self.detail!r:.1000}" if self.detail else ""
+            text = failure.text
+            log.info("%s error=%s text=%.500r%s", line, _word(failure.error_id), text, detail)
         else:
             log.info("%s", line)
         self.ended(self)

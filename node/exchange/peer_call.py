@@ -10,6 +10,7 @@ from typing import Protocol
 from catalog.access import Decision
 from catalog.services import Service
 from node.exchange.account import Account
+from node.exchange.allowance import Allowance, AskedCall
 from node.exchange.attachments import AttachmentHead, AttachmentStream
 from node.exchange.builtin import Call, RestAnswer, SoapAnswer
 from node.exchange.received import ReceivedMessage
@@ -69,8 +70,20 @@ class PeerCall(Protocol):
         service: Service,
         message: ReceivedMessage,
         account: Account,
+        allowance: Allowance | None = None,
     ) -> AbstractAsyncContextManager[Reply]:
-        """Call the system; the reply's attachments come from it while the context is open."""
+        """Call the system; the reply's attachments come from it while the context is open.
+
+        Args:
+            allowance: what of its answer goes out, and is told; None for all and nothing.
+        """
+
+    def asked(self, message: ReceivedMessage | None, peer: str, snapshot: Snapshot) -> AskedCall:
+        """The call as terms see it.
+
+        Args:
+            message: None as long as it is not whole.
+        """
 
     def reply(self, answer: SoapAnswer | RestAnswer, message: ReceivedMessage) -> Reply:
         """What a service of the node itself answered."""

@@ -14,10 +14,12 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from catalog.access import Decision
+from catalog.access import Decision, TermsNotMet
 from catalog.services import Service
+from catalog.terms import NO_TERMS
 from node.body import Section, SpooledBody
 from node.exchange.account import Account, now_ms, to_nobody
+from node.exchange.allowance import Allowance, Enforcement
 from node.exchange.builtin import BuiltInService, RestAnswer
 from node.exchange.callers import Caller, Callers
 from node.exchange.evidence import Evidence
@@ -48,7 +50,7 @@ from node.network.information_system import InformationSystem
 from node.network.tls import peer_chain
 from node.operate.metrics import NodeMetrics
 from node.spool import Spool
-from trust.errors import ExchangeError, UntrustedPeer
+from trust.errors import AccessDenied, ExchangeError, UntrustedPeer
 from trust.evidence.hashchain import PartDigest
 from trust.ids import ServerId
 from trust.pki.identities import SignIdentity
@@ -71,6 +73,7 @@ class Admitted:
     signer: SignIdentity
     form: SignatureForm
     peer: str
+    allowance: Allowance | None
 
 
 @dataclass(slots=True)
@@ -91,6 +94,7 @@ class Provider:
     ended: Callable[[Account], None] = to_nobody
     soap_limits: TransportLimits = SOAP_LIMITS
     met: Met | None = None  # is told of nodes of our kind, which are then greeted, too
+    once: Enforcement | None = None  # without one, rights with terms allow nothing
     _running: Counter[ServerId] = field(default_factory=Counter)
 
     async def handle_message(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -153,7 +157,9 @@ class Provider:
         check_hash_algorithm(request.headers.items())
         call: PeerCall = RestService() if envelope.rest else SoapService(envelope, self.soap_limits)
         reception = Reception(self, call, caller, snapshot, account)
-        with await reception.receive(request, envelope) as message:
+        with self._noting(reception, account):
+            received = await reception.receive(request, envelope)
+        with received as message, self._noting(reception, account):
             account.clock.mark("receive")
             admitted = await self._admit(reception, message, envelope, account)
             async with self._ask(admitted, account) as reply:
@@ -165,7 +171,8 @@ class Provider:
         """Let the service answer: a system's, or the node's own."""
         call, service = admitted.call, admitted.service
         if isinstance(service, Service):
-            async with call.ask(self.systems, service, admitted.message, account) as reply:
+            asking = call.ask(self.systems, service, admitted.message, account, admitted.allowance)
+            async with asking as reply:
                 yield reply
             return
         account.request_out = account.request_in
@@ -202,6 +209,8 @@ class Provider:
         snapshot = self.snapshots.take()  # rights may have gone while the message came slowly
         reception.judge_sender(message, snapshot)
         decided = reception.decide_access(snapshot)
+        if isinstance(decided, Decision) and decided.rule.terms != NO_TERMS:
+            snapshot, decided = await self._decide_anew(reception)
         service = decided.service if isinstance(decided, Decision) else decided
         account.service_type = service.type
         if isinstance(service, Service):
@@ -211,7 +220,59 @@ class Provider:
         peer = str(account.peer)
         await self.evidence.keep_request(request, message, signature, peer)
         account.clock.mark("log")
-        return Admitted(call, message, service, snapshot, signer, _form(envelope), peer)
+        allowance = None
+        if isinstance(decided, Decision):
+            allowance = await self._allow(reception, message, decided, snapshot, peer)
+        form = _form(envelope)
+        return Admitted(call, message, service, snapshot, signer, form, peer, allowance)
+
+    async def _decide_anew(
+        self, reception: Reception
+    ) -> tuple[Snapshot, Decision | BuiltInService]:
+        """Judge a call under terms by the rights as they are this moment (decisions/0115)."""
+        if self.once is None:
+            service = reception.call.request.service
+            raise AccessDenied(f"Request is not allowed: {service}")
+        await self.once.refresh()
+        snapshot = self.snapshots.take()
+        return snapshot, reception.decide_access(snapshot)
+
+    async def _allow(
+        self,
+        reception: Reception,
+        message: ReceivedMessage,
+        decision: Decision,
+        snapshot: Snapshot,
+        peer: str,
+    ) -> Allowance | None:
+        """What the call may have of its answer; None when that is nobody's concern."""
+        call = reception.call
+        if self.once is None or not self.once.concerns(decision, call.intent):
+            return None
+        reception.decision = decision
+        return await self.once.admit(call.asked(message, peer, snapshot), decision)
+
+    @contextmanager
+    def _noting(self, reception: Reception, account: Account) -> Iterator[None]:
+        """Remember a refusal, while the message is still there."""
+        try:
+            yield
+        except AccessDenied as error:
+            self._note_refusal(reception, error, account)
+            raise
+
+    def _note_refusal(self, reception: Reception, error: AccessDenied, account: Account) -> None:
+        """Tell the operator all of a refusal, and remember it."""
+        if isinstance(error, TermsNotMet):
+            account.detail = error.detail
+        snapshot, decision = reception.snapshot, reception.decision
+        hosted = snapshot.services.service(reception.call.request.service)
+        if self.once is None or hosted is None:
+            return
+        if not isinstance(error, TermsNotMet) and not hosted.mapping.endpoints:
+            return
+        asked = reception.call.asked(reception.message, str(account.peer), snapshot)
+        self.once.refused(asked, error, None if decision is None else decision.rule)
 
     async def _answer(
         self,
@@ -248,6 +309,8 @@ class Provider:
 
         async def log(files: SignatureFiles, bodies: Sequence[Section]) -> None:
             account.response_is(reply.message, bodies)
+            allowance = admitted.allowance
+            use = None if allowance is None else allowance.data_use(self.evidence.clock())
             await self.evidence.keep_sent(
                 LogSide.PROVIDER,
                 admitted.call.request,
@@ -255,6 +318,7 @@ class Provider:
                 files=files,
                 bodies=bodies,
                 peer=admitted.peer,
+                use=use,
             )
             account.clock.mark("log")
 

@@ -72,7 +72,14 @@ class Host(Protocol):
 
 
 class Reception:
-    """One message that another node sends."""
+    """One message that another node sends.
+
+    Attributes:
+        signer: who will sign the answer; known once the head was judged.
+        message: as far as it came whole.
+        decision: by which the call was let through.
+        snapshot: by which its head was judged.
+    """
 
     def __init__(
         self,
@@ -86,8 +93,10 @@ class Reception:
         self._host = host
         self._caller = caller
         self._account = account
-        self._snapshot = snapshot
+        self.snapshot = snapshot
         self.signer: SignIdentity | None = None
+        self.message: ReceivedMessage | None = None
+        self.decision: Decision | None = None
 
     async def receive(self, request: web.BaseRequest, envelope: RequestEnvelope) -> ReceivedMessage:
         """Read the whole message; who sends it is judged as soon as its head is there."""
@@ -114,13 +123,14 @@ class Reception:
             message.close()
             raise
         self._account.request_is(message.head, [one.body for one in message.attachments])
+        self.message = message
         return message
 
     def _judge_head(self, message: ReceivedMessage) -> None:
         """Steps 8 to 12 of the reference's order: what needs neither body nor signature."""
         request = self.call.read(message, self._account)
         self._account.about(request)
-        host, snapshot = self._host, self._snapshot
+        host, snapshot = self._host, self.snapshot
         if request.security_server not in (None, host.own_server):
             raise WrongServer(
                 f"Invalid security server identifier '{request.security_server}'"
@@ -158,7 +168,7 @@ class Reception:
 
     def _new_store(self) -> SpooledBody:
         """Room for attachments; there is none for a client that may not call the service at all."""
-        self.decide_access(self._snapshot)
+        self.decide_access(self.snapshot)
         return self._host.spool.body()
 
 

@@ -12,10 +12,18 @@ from catalog.paths import ServicePath
 from catalog.services import Service
 from node.body import Section
 from node.exchange.account import Account, now_ms
+from node.exchange.allowance import Allowance, AskedCall
 from node.exchange.attachments import AttachmentHead, rest_body
 from node.exchange.builtin import Call, RestAnswer, SoapAnswer
 from node.exchange.peer_call import Reply
 from node.exchange.received import ReceivedMessage
+from node.exchange.rest_reduction import (
+    CutAnswer,
+    cut_answer,
+    note_headers,
+    whole_request,
+    without_notes,
+)
 from node.exchange.snapshot import Snapshot
 from node.messages import mediatype
 from node.messages.intent import NO_INTENT, Intent, intent_of
@@ -81,17 +89,42 @@ class RestService:
         service: Service,
         message: ReceivedMessage,
         account: Account,
+        allowance: Allowance | None = None,
     ) -> AsyncIterator[Reply]:
         head, body = self.request, _body_of(message)
+        cut = allowance is not None and allowance.selection is not None
         account.request_out = now_ms()
-        async with systems.call(service, head, body) as answer:
+        async with systems.call(service, whole_request(head) if cut else head, body) as answer:
             account.response_in = now_ms()
             account.status = answer.status
+            if allowance is not None and cut:
+                yield self._cut(await cut_answer(answer, allowance), message)
+                return
+            headers = answer.headers
+            if allowance is not None and allowance.told:
+                headers = (*without_notes(headers), *note_headers(allowance))
+            if allowance is not None and answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+                allowance.nothing_given()
             response = RestResponseHead.build(
-                answer.status, answer.reason, answer.headers, head, self._hash(message)
+                answer.status, answer.reason, headers, head, self._hash(message)
             )
             entity = rest_body(answer.pieces()) if answer.has_entity else None
             yield Reply(_HEAD, response.raw, entity, None)
+
+    def _cut(self, answer: CutAnswer, message: ReceivedMessage) -> Reply:
+        response = RestResponseHead.build(
+            answer.status, answer.reason, answer.headers, self.request, self._hash(message)
+        )
+        entity = None if answer.body is None else rest_body(_whole(answer.body))
+        return Reply(_HEAD, response.raw, entity, None)
+
+    def asked(self, message: ReceivedMessage | None, peer: str, snapshot: Snapshot) -> AskedCall:
+        head = self.request
+        body = None if message is None else _body_of(message)
+        return AskedCall(
+            head, self._intent, peer, snapshot.at, head.method, self._judged_path,
+            head.query or "", body,
+        )  # fmt: skip
 
     def reply(self, answer: SoapAnswer | RestAnswer, message: ReceivedMessage) -> Reply:
         if not isinstance(answer, RestAnswer):

@@ -10,10 +10,12 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 
 from catalog.access import Decision, decide
 from catalog.services import Service
 from node.exchange.account import Account, now_ms
+from node.exchange.allowance import Allowance, AskedCall
 from node.exchange.attachments import AttachmentHead, AttachmentStream
 from node.exchange.builtin import AnswerPart, Call, RestAnswer, SoapAnswer
 from node.exchange.faults import ReceivedFault
@@ -22,12 +24,13 @@ from node.exchange.received import ReceivedMessage
 from node.exchange.request import SoapRequest
 from node.exchange.snapshot import Snapshot
 from node.exchange.soap_content import soap_content
+from node.exchange.soap_reduction import cut_message, told_message, without_words
 from node.exchange.soap_stream import SoapStream
 from node.messages import mediatype
 from node.messages.envelope import RequestEnvelope
 from node.messages.intent import NO_INTENT, Intent, intent_of
 from node.messages.multipart import new_boundary
-from node.messages.soap import SoapFaultMessage, parse_soap
+from node.messages.soap import SoapFaultMessage, SoapMessage, parse_soap
 from node.messages.soap_hash import insert_request_hash
 from node.messages.soap_reader import SoapLimits, SoapReader
 from node.messages.soap_repair import repair_answer
@@ -35,6 +38,7 @@ from node.messages.transport_reader import SOAP_LIMITS, TransportLimits
 from node.network.information_system import InformationSystem, SystemAnswer
 from trust.digests import sha512
 from trust.errors import (
+    AccessDenied,
     ExchangeError,
     LoggingFailed,
     MalformedMessage,
@@ -46,6 +50,7 @@ _GROUP = "service_failed"
 _OF_THE_ADDRESS = ("service_missing_url", "service_malformed_url")  # our own configuration
 _ANSWERED = (200, 500)
 _PACKAGE_PREFIX = "xroad"  # collectors look for boundaries that begin so
+_ALONE = AttachmentHead(mediatype.SOAP)
 _PLAIN_ID = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -104,6 +109,7 @@ class SoapService:
         service: Service,
         message: ReceivedMessage,
         account: Account,
+        allowance: Allowance | None = None,
     ) -> AsyncIterator[Reply]:
         async with AsyncExitStack() as stack:
             with _service_failed():
@@ -114,10 +120,31 @@ class SoapService:
                 )
                 account.response_in = now_ms()
                 account.status = answer.status
-                reply = await self._read_reply(answer, repaired=service.repair_headers)
+                reply = await self._reply_of(answer, service, allowance)
             yield reply
 
-    async def _read_reply(self, answer: SystemAnswer, *, repaired: bool) -> Reply:
+    async def _reply_of(
+        self, answer: SystemAnswer, service: Service, allowance: Allowance | None
+    ) -> Reply:
+        """The system's answer; what it says besides facts stays here when facts are withheld."""
+        if allowance is None or allowance.selection is None:
+            return await self._read_reply(answer, allowance, repaired=service.repair_headers)
+        try:
+            return await self._read_reply(answer, allowance, repaired=service.repair_headers)
+        except ReceivedFault as error:
+            raise without_words(error) from None
+        except MalformedMessage as error:
+            raise allowance.not_reducible(f"the answer can't be read: {error.text}") from None
+        except NetworkFailure as error:
+            if error.code == "http_error":
+                raise NetworkFailure(
+                    f"Server responded with error {answer.status}", error.code
+                ) from None
+            raise
+
+    async def _read_reply(
+        self, answer: SystemAnswer, allowance: Allowance | None, *, repaired: bool
+    ) -> Reply:
         """The system's answer up to its attachments; its fault is raised as it came.
 
         Args:
@@ -141,10 +168,24 @@ class SoapService:
         found = parse_soap(raw, part.content_type)
         if isinstance(found, SoapFaultMessage):
             raise ReceivedFault(found.fault, found.raw)
-        hashed = insert_request_hash(found.raw, found.charset, sha512(self.request.raw))
-        attachments = _arriving(stream) if stream.packaged else None
         head = AttachmentHead(part.content_type, part.fields)
+        if allowance is not None and allowance.selection is not None:
+            cut = await cut_message(found, stream, allowance)
+            return Reply(_ALONE, self._hashed(cut), None, mediatype.SOAP)
+        if allowance is not None and allowance.told:
+            found = told_message(found, allowance)
+            head = replace(head, content_type=mediatype.with_charset(part.content_type))
+            content_type = content_type if stream.packaged else head.content_type
+        hashed = self._hashed(found)
+        attachments = _arriving(stream) if stream.packaged else None
         return Reply(head, hashed, attachments, content_type)
+
+    def _hashed(self, message: SoapMessage) -> bytes:
+        return insert_request_hash(message.raw, message.charset, sha512(self.request.raw))
+
+    def asked(self, message: ReceivedMessage | None, peer: str, snapshot: Snapshot) -> AskedCall:
+        request = self.request
+        return AskedCall(request, self._intent, peer, snapshot.at, envelope=request.raw)
 
     def reply(self, answer: SoapAnswer | RestAnswer, message: ReceivedMessage) -> Reply:
         if not isinstance(answer, SoapAnswer):
@@ -163,7 +204,7 @@ def _service_failed() -> Iterator[None]:
     """What goes wrong with the system is told in a group of its own."""
     try:
         yield
-    except (LoggingFailed, PeerFault):
+    except (AccessDenied, LoggingFailed, PeerFault):
         raise
     except ExchangeError as error:
         if error.code in _OF_THE_ADDRESS:

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Self
 
 import asyncpg
@@ -49,6 +50,7 @@ class UseStore:
         self._most_waiting = most_waiting
         self._waiting: deque[tuple[object, ...]] = deque()
         self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -62,7 +64,7 @@ class UseStore:
             await asyncio.gather(self._task, return_exceptions=True)
         with contextlib.suppress(TimeoutError, *DATABASE_ERRORS):
             async with asyncio.timeout(_PATIENCE):
-                await self._write_all()
+                await self.flush()
         self.dropped += len(self._waiting)
 
     @property
@@ -121,21 +123,23 @@ class UseStore:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self._write_all()
+                await self.flush()
             except DATABASE_ERRORS as error:
                 _log.warning("Refused uses can't be written: %s", describe(error))
                 await asyncio.sleep(_PAUSE)
                 self._wake.set()
 
-    async def _write_all(self) -> None:
-        while self._waiting:
-            group = [self._waiting[place] for place in range(min(_GROUP, len(self._waiting)))]
-            try:
-                await self._pool.executemany(_INSERT, group)
-            except asyncpg.DataError:
-                await self._write_alone(group)
-            for _ in group:
-                self._waiting.popleft()
+    async def flush(self) -> None:
+        """Write what waits; raises what the database raises, and what is not written waits on."""
+        async with self._writing:
+            while self._waiting:
+                group = list(islice(self._waiting, _GROUP))
+                try:
+                    await self._pool.executemany(_INSERT, group)
+                except asyncpg.DataError:
+                    await self._write_alone(group)
+                for _ in group:
+                    self._waiting.popleft()
 
     async def _write_alone(self, group: Sequence[tuple[object, ...]]) -> None:
         """One row that the database can't hold takes no other along."""
