@@ -34,7 +34,7 @@ _NAMED = Pseudonyms(b"k" * 32)
 def uses(count: int) -> Iterator[DataUse]:
     """The last thousand are about the one that `call` asks for."""
     for number in range(count):
-        at = NOW - timedelta(seconds=1) - _YEARS * number / count
+        at = NOW - timedelta(seconds=1) - _YEARS * (number / count)
         procedure = f"urn:proc:{number % 50}"
         about = {} if number >= count - _OF_ONE else {"subject": _subject(number)}
         yield use(number, time=at, intent=Intent("urn:p", "Act", procedure), **about)
