@@ -20,6 +20,7 @@ from node.parts.exchanging import ExchangePart
 from node.parts.identity import IdentityPart
 from node.parts.keeping import KeepingPart
 from node.parts.lifetime import Lifetime, utc_now
+from node.parts.once_only import OncePart
 from node.parts.watching import watch
 from node.settings import NodeSettings
 from trust.database import Pool
@@ -36,11 +37,15 @@ class Node:
     async with Node(settings, dsn, password): …
 
     Attributes:
-        who: identities and trust list; `kept`: the evidence; `exchanges`: the two sides.
+        who: identities and trust list.
+        kept: the evidence.
+        once: terms, facts, uses.
+        exchanges: the two sides.
     """
 
     who: IdentityPart
     kept: KeepingPart
+    once: OncePart
     exchanges: ExchangePart
 
     def __init__(self, settings: NodeSettings, dsn: str, key_password: bytes) -> None:
@@ -75,6 +80,8 @@ class Node:
         self.kept = KeepingPart(settings, pool, self.who, self._password)
         await self.kept.open(lifetime)
         self.monitor = await lifetime.stack.enter_async_context(self._new_monitor(pool))
+        self.once = OncePart(settings, pool, self.who, self.services, self.metrics, self._password)
+        await self.once.open(lifetime)
         self.exchanges = ExchangePart(
             settings,
             pool,
@@ -83,10 +90,18 @@ class Node:
             self.monitor,
             self.metrics,
             self._services_now,
+            self.once.services(lambda: self.kept.log.reason),
+            self.once.enforcement,
             lifetime,
         )
         self.systems_port = systems_pages(
-            settings, pool, self.who, self.kept, self.exchanges, self._services_now
+            settings,
+            pool,
+            self.who,
+            self.kept,
+            self.exchanges,
+            self._services_now,
+            self.once.folders(self.exchanges, lifetime),
         )
         self.health = Health(self._probes(), self._warnings())
         watch(self.metrics, self.who, self.kept, self.exchanges)
@@ -136,4 +151,6 @@ class Node:
             "witnesses": kept.witnesses.warning,
             "archive": lambda: None if kept.archiver is None else kept.archiver.reason,
             "retention": lambda: kept.retention.problem,
+            "catalog": self.once.catalog.problem,
+            "uses": lambda: self.once.citizens.retention.problem,
         }

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from node.once.citizen.settings import CitizenSettings
 from node.once.granting.settings import GrantSettings
+from node.once.policy.settings import PolicySettings
 from node.once.resolver.settings import ResolverSettings
 from trust.settings import SettingProblem, setting
 
@@ -16,6 +17,9 @@ class OnceSettings:
         ResolverSettings(), "facts about a subject, asked from the registries that have them"
     )
     grants: GrantSettings = setting(GrantSettings(), "grants that are asked for and approved")
+    policies: PolicySettings = setting(
+        PolicySettings(), "further conditions for calls that rights allow"
+    )
     citizens: CitizenSettings = setting(
         CitizenSettings(), "what is remembered of uses of people's data, and told to them"
     )

@@ -1,6 +1,6 @@
 """The node's ports: for the institution's own systems, for other nodes, for the operator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from catalog.services import ServerConf
@@ -32,8 +32,13 @@ def systems_pages(
     kept: KeepingPart,
     exchanges: ExchangePart,
     services: Callable[[], ServerConf],
+    folders: Mapping[str, Page],
 ) -> SystemsPort:
-    """What is answered on the ports for the institution's own systems."""
+    """What is answered on the ports for the institution's own systems.
+
+    Args:
+        folders: see SystemsPort.
+    """
     archived = kept.archived()
     gate = Gate(services, utc_now, der(who.internal.chain[0]))
     downloads = Downloads(kept.log, kept.stamps, who.conf, gate, kept.spool, archived)
@@ -60,7 +65,7 @@ def systems_pages(
     client, consumer = settings.systems.wsdl_client, exchanges.consumer
     if client is not None:
         pages["/wsdl"] = WsdlPage(consumer, client, settings.systems.idle)
-    return SystemsPort(consumer, pages)
+    return SystemsPort(consumer, pages, folders)
 
 
 class Doors:

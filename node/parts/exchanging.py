@@ -1,10 +1,12 @@
 """The two sides of an exchange, and what answers in the node's own name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from catalog.description_store import DescriptionStore
 from catalog.services import ServerConf
+from node.exchange.allowance import Enforcement
+from node.exchange.builtin import BuiltInService
 from node.exchange.callers import Callers
 from node.exchange.consumer import Consumer
 from node.exchange.evidence import Evidence
@@ -36,7 +38,12 @@ from trust.pki.certificates import der
 
 
 class ExchangePart:
-    """Consumer and provider of one node, opened at once; tasks run until the end."""
+    """Consumer and provider of one node, opened at once; tasks run until the end.
+
+    Args:
+        further: services of the node itself, beside metadata, monitoring and evidence.
+        enforcement: keeps the terms of rights.
+    """
 
     def __init__(
         self,
@@ -47,6 +54,8 @@ class ExchangePart:
         monitor: Monitor,
         metrics: NodeMetrics,
         services: Callable[[], ServerConf],
+        further: Sequence[BuiltInService],
+        enforcement: Enforcement,
         lifetime: Lifetime,
     ) -> None:
         self._settings, self._who, self._services = settings, who, services
@@ -104,10 +113,12 @@ class ExchangePart:
                 *monitor.services,
                 *witnesses.services,
                 self.reconciler.service,
+                *further,
             ),
             monitor.ended,
             soap_limits,
             met,
+            enforcement,
         )
 
     def _peers(self) -> Peers:
