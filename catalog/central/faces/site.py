@@ -62,6 +62,9 @@ class CatalogSite:
     _places: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(_AT_ONCE), init=False, repr=False
     )
+    _export_place: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(1), init=False, repr=False
+    )
     _waiting: int = field(default=0, init=False, repr=False)
 
     def add_to(self, app: web.Application) -> None:
@@ -86,11 +89,16 @@ class CatalogSite:
             return _response(problem(503, "Too many are asking at once"))
         self._waiting += 1
         try:
-            async with self._places:
+            async with self._place_for(target):
                 answer = await asyncio.to_thread(self.answer, target, dict(request.headers))
         finally:
             self._waiting -= 1
         return _response(answer)
+
+    def _place_for(self, target: str) -> asyncio.Semaphore:
+        """Exports are made one at a time, and in nobody's way: a large one takes long."""
+        is_export = target.startswith(f"{self.root}/v1/export.")
+        return self._export_place if is_export else self._places
 
     def answer(self, target: str, headers: Mapping[str, str]) -> Answer:
         """What is answered to a request; never raises for what was asked."""

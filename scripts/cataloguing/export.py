@@ -1,0 +1,134 @@
+"""`sacbe catalog export`: the catalog as linked data, for the catalogs of others."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from catalog.central.encoding import decode_catalog
+from catalog.central.entries import Catalog
+from catalog.central.faces.export_settings import ExportSettings
+from catalog.central.faces.exports import can_export
+from catalog.central.faces.site import ROOT
+from catalog.central.versions import VersionStore
+from catalog.meaning.store import COMPONENT, MIGRATIONS
+from config.settings import load_settings
+from scripts.arguments import Actions, add_action, whole_number
+from scripts.databases import database_address
+from scripts.service import log_to_stderr, run_service
+from trust.database import PoolSettings, migrate, open_pool
+from trust.errors import StorageError
+from trust.registry.registry_app import RegistrySettings
+
+PROFILES = ("dcat-ap", "breg", "cpsv")
+FORMS = ("turtle", "jsonld", "xml")
+
+
+def add_export(actions: Actions) -> None:
+    """Declare the action `export` and its options."""
+    parser = add_action(actions, "export", "write the catalog as linked data")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--config", type=Path, metavar="FILE", help="registry.toml: the catalog in its database"
+    )
+    source.add_argument(
+        "--snapshot", type=Path, metavar="FILE", help="the catalog as it came with the trust list"
+    )
+    parser.add_argument(
+        "--version", type=whole_number(1, 2_000_000_000), metavar="N", help="a past one"
+    )
+    parser.add_argument(
+        "--format",
+        choices=PROFILES,
+        default="breg",
+        help="DCAT-AP; that with registries as public services (default); procedures as CPSV-AP",
+    )
+    parser.add_argument(
+        "--as", dest="form", choices=FORMS, default="turtle", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--address", metavar="URL", help="where the catalog is read; names everything in it"
+    )
+    _add_settings(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--publisher", default="", metavar="NAME", help="who publishes the catalog")
+    parser.add_argument(
+        "--place", default="", metavar="URI", help="the country or region of the instance"
+    )
+    parser.add_argument(
+        "--language", default="en", metavar="TAG", help="of titles (default %(default)s)"
+    )
+
+
+def tell_export(arguments: argparse.Namespace) -> int:
+    """Do what `add_export` declared; 1 when there is no such version."""
+    if not can_export():
+        print("sacbe catalog: exports need sacbe[catalog]", file=sys.stderr)
+        return 2
+    if arguments.snapshot is not None:
+        catalog = decode_catalog(arguments.snapshot.read_bytes())
+        base = arguments.address or f"urn:sacbe:{catalog.instance}{ROOT}".replace("/", ":")
+        return _write(catalog, base, arguments)
+    settings = load_settings(
+        RegistrySettings,
+        arguments.config,
+        environment=os.environ,
+        check=RegistrySettings.problems,
+    )
+    log_to_stderr()
+    return run_service(_export(settings, arguments), stopped=130)
+
+
+async def _export(settings: RegistrySettings, arguments: argparse.Namespace) -> int:
+    catalog = await _version(settings, arguments.version)
+    if catalog is None:
+        print("sacbe catalog: there is no such version of the catalog", file=sys.stderr)
+        return 1
+    return await asyncio.to_thread(
+        _write, catalog, arguments.address or public_address(settings), arguments
+    )
+
+
+def public_address(settings: RegistrySettings) -> str:
+    """Where the registry lets the catalog be read."""
+    return f"{'https' if settings.https else 'http'}://{settings.address}{ROOT}"
+
+
+async def _version(settings: RegistrySettings, number: int | None) -> Catalog | None:
+    dsn_file = settings.database.dsn_file
+    pool_settings = PoolSettings(
+        max_connections=settings.database.connections,
+        statement_cache=200 if settings.database.statement_cache else 0,
+    )
+    async with database_address(settings.data, "registry", dsn_file) as dsn:
+        pool = await open_pool(dsn, "sacbe-catalog", pool_settings)
+        try:
+            await migrate(pool, COMPONENT, MIGRATIONS)
+            return await VersionStore(pool).catalog(number)
+        finally:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(pool.close(), 10)
+
+
+def _write(catalog: Catalog, base: str, arguments: argparse.Namespace) -> int:
+    from catalog.central.faces.dcat import Form, Profile, export_catalog
+
+    settings = ExportSettings(
+        publisher=arguments.publisher, place=arguments.place, language=arguments.language
+    )
+    document = export_catalog(
+        catalog, Profile(arguments.format), Form(arguments.form), base, settings
+    )
+    if arguments.out is None:
+        sys.stdout.buffer.write(document)
+        return 0
+    try:
+        arguments.out.write_bytes(document)
+    except OSError as error:
+        raise StorageError(f"{arguments.out} can't be written: {error.strerror}") from error
+    return 0
