@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from catalog.encoding import MAX_BYTES, encode_mapping
 from catalog.fields.descriptions.derived import derive_mapping
-from catalog.fields.descriptions.described import DescribedEndpoint
+from catalog.fields.descriptions.described import MAX_WARNINGS, DescribedEndpoint
 from catalog.fields.descriptions.openapi_fields import describe_openapi
 from catalog.fields.descriptions.wsdl_fields import describe_wsdl
 from catalog.mapping import NO_MAPPING, ServiceMapping
@@ -46,19 +48,38 @@ def find_mappings(kind: ServiceType, content: bytes, notation: DocumentType) -> 
         notation: of an OpenAPI description.
     """
     if kind is ServiceType.WSDL:
-        described = describe_wsdl(content)
-        warnings = [*described.warnings]
-        found = {}
-        for key, endpoint in described.operations.items():
-            mapping, odd = derive_mapping((endpoint,))
-            warnings += (f"{key[0]}: {text}" for text in odd)
-            if mapping != NO_MAPPING:
-                found[key] = mapping
-        return FoundMappings(found, tuple(warnings))
-    document = describe_openapi(parse_document(content, notation))
-    mapping, odd = derive_mapping(document.endpoints)
-    found = {} if mapping == NO_MAPPING else {ANY_SERVICE: mapping}
-    return FoundMappings(found, (*document.warnings, *odd))
+        return wsdl_mappings(content)
+    return openapi_mappings(parse_document(content, notation))
+
+
+def openapi_mappings(document: Mapping[str, Any]) -> FoundMappings:
+    """What an OpenAPI document says of facts, for whatever service it describes."""
+    described = describe_openapi(document)
+    return _found({ANY_SERVICE: described.endpoints}, described.warnings)
+
+
+def wsdl_mappings(content: bytes) -> FoundMappings:
+    """What a WSDL says of facts; raises MalformedMessage."""
+    described = describe_wsdl(content)
+    operations = {key: (endpoint,) for key, endpoint in described.operations.items()}
+    return _found(operations, described.warnings)
+
+
+def _found(
+    described: Mapping[tuple[str, str], tuple[DescribedEndpoint, ...]], warnings: tuple[str, ...]
+) -> FoundMappings:
+    found: dict[tuple[str, str], ServiceMapping] = {}
+    told = list(warnings)
+    for key, endpoints in described.items():
+        mapping, odd = derive_mapping(endpoints)
+        told += (f"{key[0]}: {text}" if key[0] else text for text in odd)
+        if mapping == NO_MAPPING:
+            continue
+        if len(encode_mapping(mapping)) > MAX_BYTES:
+            told.append(f"{key[0]} has too many fields: none of them counts".strip())
+            continue
+        found[key] = mapping
+    return FoundMappings(found, tuple(told[:MAX_WARNINGS]))
 
 
 def mapping_for(service: Service, found: DescribedMappings) -> ServiceMapping:

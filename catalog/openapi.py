@@ -84,7 +84,12 @@ def parse_document(raw: bytes, kind: DocumentType) -> dict[str, Any]:
 
 def parse_openapi(raw: bytes, kind: DocumentType) -> OpenapiDescription:
     """Read endpoints and what is odd; raises UnreadableDescription."""
-    return _Reader(parse_document(raw, kind)).read()
+    return read_openapi(parse_document(raw, kind))
+
+
+def read_openapi(document: Mapping[str, Any]) -> OpenapiDescription:
+    """The same of a document that was parsed."""
+    return _Reader(document).read()
 
 
 def hide_addresses(raw: bytes, kind: DocumentType) -> bytes:

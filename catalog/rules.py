@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import SplitResult, urlsplit
 
 from catalog.about import LifeState
+from catalog.encoding import MAX_BYTES, encode_mapping
 from catalog.services import RESERVED_CODES, HostedClient, Service, ServiceType
 from trust.ids import suspicious
 from trust.settings import SettingProblem
@@ -70,6 +71,8 @@ def _mapping(service: Service, place: Place) -> Problems:
     """A mapping speaks of methods and paths where the service has them, and only there."""
     here = (*place, "mapping")
     endpoints = service.mapping.endpoints
+    if len(encode_mapping(service.mapping)) > MAX_BYTES:
+        yield SettingProblem(here, "a mapping that is too large", f"{MAX_BYTES} bytes of JSON")
     if service.type.is_rest:
         if any(not endpoint.method or not endpoint.path for endpoint in endpoints):
             found = "an endpoint without method and path"

@@ -12,6 +12,8 @@ from adapters.faces import openapi as openapi_face
 from adapters.faces.wsdl import SoapService, build_wsdl
 from adapters.operations import Operation
 from adapters.shapes import Field, ListOf, Record, Scalar, ValueType
+from catalog.described_mappings import openapi_mappings, wsdl_mappings
+from catalog.encoding import decode_mappings, encode_mappings
 from catalog.fields.conforms import conforms, value_of_text
 from catalog.fields.descriptions.derived import derive_mapping
 from catalog.fields.descriptions.openapi_fields import describe_openapi
@@ -139,6 +141,21 @@ def test_views_that_are_wrong_are_left_out_and_told(once: object, warning: str) 
     assert any(warning in text for text in (*described.warnings, *warnings))
     assert mapping.endpoints[0].views == ()
     assert "birthDate" in mapping.endpoints[0].field
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"year"', '"' + "y" * 1001 + '"'),
+        ('"{last_year}"', '"' + "1" * 1001 + '"'),
+        ('"adult", "source"', '"' + "a" * 1001 + '", "source"'),
+    ],
+)
+def test_what_is_too_long_to_be_kept_is_left_out(old: str, new: str) -> None:
+    text = json.dumps(document())
+    assert old in text
+    found = openapi_mappings(json.loads(text.replace(old, new)))
+    assert decode_mappings(encode_mappings(found.mappings)) == found.mappings
 
 
 def test_what_is_no_uri_is_told() -> None:
@@ -271,6 +288,12 @@ def test_meanings_in_a_wsdl_become_a_mapping() -> None:
         namespace="urn:example:pensions",
         qualified=True,
     )
+
+
+@pytest.mark.parametrize("old", ["urn:example:pensions", "{last_year}", "adult", "18", "born"])
+def test_what_is_too_long_in_a_wsdl_to_be_kept_is_left_out(old: str) -> None:
+    found = wsdl_mappings(WSDL.replace(f'"{old}"', '"' + "1" * 10_001 + '"').encode()).mappings
+    assert decode_mappings(encode_mappings(found)) == found
 
 
 def test_types_of_a_wsdl_that_refer_to_each_other_end() -> None:

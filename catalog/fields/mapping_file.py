@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from catalog.fields.mapping_rules import mapping_problems
+from catalog.fields.mapping_rules import MAX_FIELDS, MAX_PARAMETERS, mapping_problems
 from catalog.mapping import (
     EndpointMapping,
     FieldMapping,
@@ -85,13 +85,13 @@ class EndpointEntry:
     )
     qualified: bool = setting(True, "whether the elements in it are in that namespace, too")
     subject: SubjectEntry | None = setting(None, "what names whom a request is about")
-    parameters: Annotated[tuple[ParameterEntry, ...], Bounds(0, 100)] = setting(
+    parameters: Annotated[tuple[ParameterEntry, ...], Bounds(0, MAX_PARAMETERS)] = setting(
         (), "what else a request must have"
     )
-    fields: Annotated[tuple[FieldEntry, ...], Bounds(0, 2000)] = setting(
+    fields: Annotated[tuple[FieldEntry, ...], Bounds(0, MAX_FIELDS)] = setting(
         (), "what its answers hold"
     )
-    views: Annotated[tuple[ViewEntry, ...], Bounds(0, 2000)] = setting(
+    views: Annotated[tuple[ViewEntry, ...], Bounds(0, MAX_FIELDS)] = setting(
         (), "facts that follow from others, so that those need not leave"
     )
 

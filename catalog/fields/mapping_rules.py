@@ -11,6 +11,7 @@ from catalog.fields.paths import is_element_path, is_pointer, is_template, templ
 from catalog.mapping import EndpointMapping, Rule, ServiceMapping, View
 from catalog.mapping import Place as Where
 from catalog.meaning.vocabulary import FactType
+from catalog.uris import is_uri
 from trust.settings import SettingProblem
 
 Place = tuple[str | int, ...]
@@ -18,6 +19,10 @@ Problems = Iterator[SettingProblem]
 
 METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE")
 MAX_YEARS = 1000
+MAX_PARAMETERS = 100  # of one endpoint
+MAX_FIELDS = 2000  # of one endpoint; so many views, too
+MAX_NAME = 1000  # characters
+MAX_VALUE = 10_000  # characters
 MAX_CHOICES = 500
 _DATES = (FactType.DATE, FactType.DATETIME)
 _NUMBERS = (FactType.INTEGER, FactType.NUMBER)
@@ -50,11 +55,36 @@ def mapping_problems(mapping: ServiceMapping) -> Problems:
 
 def endpoint_problems(endpoint: EndpointMapping, place: Place = ()) -> Problems:
     """What is wrong with the mapping of one endpoint."""
+    yield from _sizes(endpoint, place)
     yield from _address(endpoint, place)
     yield from _parameters(endpoint, place)
     yield from _names(endpoint, place)
     yield from _fields(endpoint, place)
     yield from _views(endpoint, place)
+
+
+def _sizes(endpoint: EndpointMapping, place: Place) -> Problems:
+    """What is too long or too much to be kept; files and descriptions have bounds of their own."""
+    for key, count, most in (
+        ("parameters", len(endpoint.parameters), MAX_PARAMETERS),
+        ("fields", len(endpoint.fields), MAX_FIELDS),
+        ("views", len(endpoint.views), MAX_FIELDS),
+    ):
+        if count > most:
+            yield SettingProblem((*place, key), f"{count} of them", f"at most {most}")
+    if endpoint.namespace and not is_uri(endpoint.namespace):
+        yield SettingProblem((*place, "namespace"), f"'{endpoint.namespace[:100]}'", "a URI")
+    for index, one in enumerate(endpoint.parameters):
+        if len(one.name) > MAX_NAME or len(one.default or "") > MAX_NAME:
+            here = (*place, "parameters", index)
+            yield SettingProblem(here, f"'{one.name[:100]}'", f"at most {MAX_NAME} characters")
+    if endpoint.subject is not None and len(endpoint.subject.name) > MAX_NAME:
+        here = (*place, "subject", "name")
+        yield SettingProblem(here, f"'{endpoint.subject.name[:100]}'", f"at most {MAX_NAME}")
+    for index, view in enumerate(endpoint.views):
+        if len(view.name) > MAX_NAME or len(view.source) > MAX_NAME or len(view.value) > MAX_VALUE:
+            expected = f"names of {MAX_NAME} and a value of {MAX_VALUE} characters at most"
+            yield SettingProblem((*place, "views", index), f"'{view.name[:100]}'", expected)
 
 
 def _address(endpoint: EndpointMapping, place: Place) -> Problems:

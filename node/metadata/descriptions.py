@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from catalog import openapi, wsdl
-from catalog.described_mappings import DescribedMappings, find_mappings
+from catalog.described_mappings import DescribedMappings, openapi_mappings, wsdl_mappings
 from catalog.description_store import DescriptionStore, KeptDescription
 from catalog.services import DescriptionSource, Endpoint, ServerConf, Service, ServiceType
 from node.metadata.settings import DescriptionSettings
@@ -80,12 +80,12 @@ class Judged:
 
 def judge(kind: ServiceType, url: str, content: bytes, content_types: Iterable[str]) -> Judged:
     """Read a description; raises ExchangeError for what is none."""
-    notation = _notation(url, content_types)
-    facts = find_mappings(kind, content, notation)
     if kind is ServiceType.WSDL:
         warnings = wsdl.parse_wsdl(content).warnings
+        facts = wsdl_mappings(content)
         return Judged((), (*warnings, *facts.warnings), facts.mappings)
-    found = openapi.parse_openapi(content, notation)
+    document = openapi.parse_document(content, _notation(url, content_types))
+    found, facts = openapi.read_openapi(document), openapi_mappings(document)
     return Judged(found.endpoints, (*found.warnings, *facts.warnings), facts.mappings)
 
 

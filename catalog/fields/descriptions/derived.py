@@ -10,7 +10,7 @@ from catalog.fields.descriptions.described import (
     DescribedParameter,
     Warnings,
 )
-from catalog.fields.mapping_rules import endpoint_problems
+from catalog.fields.mapping_rules import MAX_FIELDS, endpoint_problems
 from catalog.fields.paths import ANY, steps_of
 from catalog.mapping import (
     EndpointMapping,
@@ -22,7 +22,6 @@ from catalog.mapping import (
 from catalog.meaning.vocabulary import FactType
 from trust.settings import SettingProblem
 
-MAX_FIELDS = 2000  # of one endpoint, as in mapping files
 MAX_ENDPOINTS = 500
 
 
