@@ -16,6 +16,7 @@ from node.messages.rest import RestRequestHead
 from node.once.citizen.assembly import CitizenLog
 from node.once.citizen.portal import USAGE_PATH
 from node.once.citizen.settings import CitizenSettings, PortalSettings, TrackerSettings
+from node.once.openness import OpennessRule
 from node.once.uses import Openness
 from node.operate.metrics import NodeMetrics
 from node.parts.database import open_database
@@ -24,7 +25,7 @@ from tests.citizen_stage import CODE, SUBJECT, use, write
 from tests.instance import CONSUMER, PASSWORD, PROVIDER, SERVICE, Instance, NodeUnderTest, utc_now
 from tests.scene import records
 from trust.database import Pool
-from trust.ids import ClientId, ServiceId
+from trust.ids import ClientId, GlobalGroupId, ServiceId
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -62,6 +63,7 @@ class Liar:
 class Scene:
     """The portal's node and the one that knows; what the portal can be asked."""
 
+    instance: Instance
     civil: NodeUnderTest
     muni: NodeUnderTest
 
@@ -77,10 +79,10 @@ class Scene:
             return answer.status, answer.content_type, await answer.text()
 
 
-def opened(node: NodeUnderTest, pool: Pool) -> CitizenLog:
+def opened(node: NodeUnderTest, pool: Pool, settings: CitizenSettings = SETTINGS) -> CitizenLog:
     running = node.running
     return CitizenLog.open(
-        SETTINGS, pool, node.settings.keys.folder, PASSWORD, running.who.conf, utc_now,
+        settings, pool, node.settings.keys.folder, PASSWORD, running.who.conf, utc_now,
         NodeMetrics(KNOWN_CODES),
     )  # fmt: skip
 
@@ -124,7 +126,7 @@ async def scene(
         try:
             offer_portal(muni, pool)
             await offer_tracker(civil, pool)
-            yield Scene(civil, muni)
+            yield Scene(instance, civil, muni)
         finally:
             await pool.close()
 
@@ -177,3 +179,18 @@ async def test_a_client_that_is_no_portal_has_no_right(scene: Scene) -> None:
         session.get(asked, headers={"X-Road-Client": PROVIDER.path}) as answer,
     ):
         assert answer.headers["X-Road-Error"] == "server.serverproxy.access_denied"
+
+
+async def test_who_is_in_a_group_is_judged_by_the_trust_list_of_now(scene: Scene) -> None:
+    pool = await open_database(scene.civil.dsn, scene.civil.settings)
+    rule = OpennessRule(
+        openness=Openness.SEALED, legal_basis="Act 1", groups=(GlobalGroupId("TEST", "police"),)
+    )
+    try:
+        classify = opened(scene.civil, pool, replace(SETTINGS, openness=(rule,))).classify
+        assert classify(use(client=CONSUMER)).openness is Openness.OPEN
+        scene.instance.groups["police"] = frozenset({CONSUMER})
+        await scene.instance.publish()
+        assert classify(use(client=CONSUMER)).openness is Openness.SEALED
+    finally:
+        await pool.close()

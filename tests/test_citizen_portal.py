@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from catalog.central.entries import Catalog, CatalogService
 from catalog.services import ServerConf, ServiceType
@@ -373,6 +374,20 @@ async def test_a_question_is_answered_or_refused_in_words(
     assert (answer.status, text in (body or "")) == (status, True), body
     if status != 200:
         assert others.asked == []
+
+
+async def test_a_header_that_is_there_twice_is_refused() -> None:
+    twice = CIMultiDict([("X-Road-Client", PORTAL.path)] * 2)
+    request = make_mocked_request("GET", f"/once/v1/usage?{QUERY}", headers=twice)
+    answer = await portal(Others()).handle(request)
+    assert answer.status == 400
+
+
+async def test_a_giver_that_cannot_be_read_is_shown_as_it_is_called() -> None:
+    odd = USAGE | {"part": "fetched", "receiver": CIVIL.path, "source": "%zz/x"}
+    answer = await asked(portal(Others({CIVIL: telling(odd)})), f"{QUERY}&as=page")
+    assert isinstance(answer.body, bytes)
+    assert "<bdi>%zz/x</bdi>" in answer.body.decode()
 
 
 async def test_only_get_is_answered() -> None:

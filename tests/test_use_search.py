@@ -1,7 +1,8 @@
 """Uses are found by what the institution looks for, and removed when their time is over."""
 
-from collections.abc import AsyncIterator
-from datetime import timedelta
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -126,3 +127,41 @@ async def test_looking_up_a_citizen_goes_by_the_index(pool: Pool) -> None:
             "EXPLAIN SELECT 1 FROM data_use WHERE subject = $1 AND time >= $2", SUBJECT, NOW
         )
     assert any("data_use_subject" in row[0] for row in plan)
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    for _ in range(10_000):
+        if await holds():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never came")
+
+
+async def test_the_cleaner_goes_on_after_failures_and_says_them(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(use_retention, "_ROUND", timedelta(milliseconds=1))
+    moments = iter([None, NOW])
+
+    def clock() -> datetime:
+        moment = next(moments, NOW)
+        if moment is None:
+            raise RuntimeError("a clock that stands still")
+        return moment
+
+    async def nothing_is_left() -> bool:
+        return await pool.fetchval("SELECT count(*) FROM data_use") == 0
+
+    async def it_is_said() -> bool:
+        return (retention.problem or "").startswith("Old uses can't be removed")
+
+    await write(pool, [use(1, time=NOW - 10 * DAY)])
+    retention = UseRetention(pool, DAY, clock=clock)
+    task = asyncio.create_task(retention.run())
+    try:
+        await eventually(nothing_is_left)
+        await pool.close()
+        await eventually(it_is_said)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
