@@ -110,6 +110,10 @@ def test_a_use_is_told_in_words() -> None:
         assert part in text, part
 
 
+def test_an_answer_that_went_out_whole_is_said_so() -> None:
+    assert "Whatthe whole answer" in text_of(render_body(collected(usage(facts=["*"])), READING))
+
+
 def test_what_was_fetched_names_the_giver() -> None:
     given = usage(part=Part.FETCHED, source=f"{TAX.path}/income")
     assert "Got it fromTax Authority, tax" in text_of(render_body(collected(given), READING))

@@ -9,6 +9,7 @@ from catalog.meaning.vocabulary import NO_VOCABULARY, Labels, Vocabulary
 from trust.globalconf import GlobalConf
 from trust.ids import ClientId
 
+WHOLE = "*"  # stands for facts that nobody named, of an answer that went out as it was
 CatalogNow = Callable[[], Catalog | None]
 
 
@@ -40,6 +41,8 @@ class Words:
         return uri if found is None else label_of(found.labels, self.language) or uri
 
     def fact(self, uri: str) -> str:
+        if uri == WHOLE:
+            return "the whole answer"
         found = self.vocabulary.concept.get(uri)
         return uri if found is None else label_of(found.labels, self.language) or uri
 

@@ -33,7 +33,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         logtime, action, receiverCode, receiverName, receiverSystem: the protocol's.
         receiver, source: client and service in path form.
-        facts: concept URIs or names of fields that went out.
+        facts: concept URIs or names of fields that went out; `*` for an answer that went out whole.
         derivedFacts: names of views among those: what follows from a value went out instead of it.
         exchangeId: which exchange it was; both its nodes can prove it by that.
     """
