@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from scripts.ecosystem.concepts import NATIONAL_ID
 from scripts.ecosystem.places import (
     CIVIL_ADDRESS,
     LOCAL,
@@ -114,6 +115,11 @@ port = {ports["registry"]}
 
 [publishing]
 interval = "{format_duration(_REFRESH)}"
+
+[catalog]
+node = "http://{LOCAL}:{ports[f"{CIVIL.key}-http"]}"
+client = "{CATALOG.colons}"
+interval = "10s"
 """
 
 
@@ -186,10 +192,13 @@ clients = {_list([client.colons for client in one.clients])}
 def node_settings(one: Institution, ports: Ports, folder: Path) -> str:
     """`node.toml`; the Municipality's node also gives WSDLs to programs that know no other way.
 
+    Every node tells the citizens' portal who used whose data; the Civil Registry's has the portal.
+
     Args:
         folder: of the whole site; archives are below it.
     """
     page = f'wsdl_client = "{BENEFITS.colons}"\n' if one == MUNI else ""
+    portal = f'\n[once.citizens.portal]\nclients = ["{CITIZENS.colons}"]\n' if one == CIVIL else ""
     return f"""\
 server = "{one.server.colons}"
 data = "data"
@@ -233,4 +242,8 @@ peer_ocsp_port = {ports["peers-ocsp"]}
 [admin]
 host = "{LOCAL}"
 port = {ports[f"{one.key}-admin"]}
-"""
+
+[once.citizens.tracker]
+clients = ["{CITIZENS.colons}"]
+scheme = "{NATIONAL_ID}"
+{portal}"""
