@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.kinds import DEFAULT, MODULES, load_kind
+from catalog.central.harvest.settings import CentralSettings
 from catalog.declaration import ServicesDeclaration
 from catalog.meaning.declaration import OnceDeclaration
 from config.describe import describe_settings, settings_table
@@ -18,7 +19,6 @@ from node.messages.code_table import TABLE, FaultCode, Origin
 from node.settings import NodeSettings
 from scripts.verifier_page import PAGE, build_page
 from trust.registry.declaration import RegistryDeclaration
-from trust.registry.registry_app import RegistrySettings
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,7 +39,7 @@ class SettingsFile:
 FILES = (
     SettingsFile("node", NodeSettings, "`sacbe node`"),
     SettingsFile("services", ServicesDeclaration, "`sacbe node apply`: what a node offers to whom"),
-    SettingsFile("registry", RegistrySettings, "`sacbe registry`"),
+    SettingsFile("registry", CentralSettings, "`sacbe registry`"),
     SettingsFile(
         "instance", RegistryDeclaration, "`sacbe registry apply`: who and what is in an instance"
     ),

@@ -1,6 +1,8 @@
 """Run the central operator's registry."""
 
 import argparse
+import asyncio
+import contextlib
 import getpass
 import os
 import sys
@@ -9,6 +11,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from catalog.central.faces.site import CatalogSite
+from catalog.central.harvest.settings import CatalogSettings, CentralSettings
+from catalog.central.service import CentralCatalog
 from config.settings import load_settings
 from scripts.arguments import (
     Actions,
@@ -35,7 +40,7 @@ from trust.registry.registry_witness import RegistryKey
 from trust.secrets import read_secret
 
 _START_PATIENCE = timedelta(minutes=1)
-_EXAMPLES = {"registry": RegistrySettings, "instance": RegistryDeclaration}
+_EXAMPLES = {"registry": CentralSettings, "instance": RegistryDeclaration}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,21 +93,21 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "example":
         return print_example(_EXAMPLES, arguments)
     settings = load_settings(
-        RegistrySettings,
+        CentralSettings,
         arguments.config,
         environment=os.environ,
-        check=RegistrySettings.problems,
+        check=CentralSettings.problems,
     )
     log_to_stderr()
     stopped = 0 if arguments.action == "run" else 130
     return run_service(_act(settings, arguments), stopped=stopped)
 
 
-async def _act(settings: RegistrySettings, arguments: argparse.Namespace) -> int:
+async def _act(settings: CentralSettings, arguments: argparse.Namespace) -> int:
     patience = _START_PATIENCE if arguments.action == "run" else timedelta(0)
     async with _opened(settings, patience) as parts:
         if arguments.action == "run":
-            await _serve(parts)
+            await _serve(parts, settings.catalog)
         elif arguments.action == "apply":
             await _apply(parts, arguments)
         elif arguments.action == "anchor":
@@ -127,10 +132,19 @@ async def _opened(settings: RegistrySettings, patience: timedelta) -> AsyncItera
         yield parts
 
 
-async def _serve(parts: RegistryParts) -> None:
-    async with run_registry(parts) as running:
+async def _serve(parts: RegistryParts, settings: CatalogSettings) -> None:
+    central = CentralCatalog(parts.pool, parts.registry, settings)
+    await central.prepare()
+    site = CatalogSite(lambda: central.current)
+    async with run_registry(parts, central.parts, site.add_to) as running:
         print(f"Registry: http://{running.host}:{running.port}", file=sys.stderr, flush=True)
-        await run_until_stopped()
+        looking = asyncio.create_task(central.run(), name="catalog")
+        try:
+            await run_until_stopped()
+        finally:
+            looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await looking
 
 
 async def _witness(parts: RegistryParts, arguments: argparse.Namespace) -> int:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from adapters.sql.settings import SqlSettings
+from catalog.central.harvest.settings import CentralSettings
 from config.describe import describe_settings
 from scripts.cli import COMMANDS, main
 from trust.registry.declaration import RegistryDeclaration
-from trust.registry.registry_app import RegistrySettings
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -72,7 +72,7 @@ def test_bad_usage_gives_2(words: list[str], capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("words", "settings"),
     [
-        (["registry", "example"], RegistrySettings),
+        (["registry", "example"], CentralSettings),
         (["registry", "example", "instance"], RegistryDeclaration),
         (["adapter", "example"], SqlSettings),
     ],

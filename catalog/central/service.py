@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from catalog.central.composing import compose_catalog, providers_of
 from catalog.central.encoding import PART_FILE, PART_IDENTIFIER
+from catalog.central.entries import Catalog
 from catalog.central.harvest.asking import open_asker
 from catalog.central.harvest.rounds import Asked, Harvester
 from catalog.central.harvest.settings import CatalogSettings
@@ -47,6 +48,7 @@ class CentralCatalog:
 
     Attributes:
         last_error: why the last look or round failed; empty when it did not.
+        current: the newest version, as `run` saw it last; None before the first.
     """
 
     pool: Pool
@@ -54,6 +56,7 @@ class CentralCatalog:
     settings: CatalogSettings
     clock: Callable[[], datetime] = utc_now
     last_error: str = ""
+    current: Catalog | None = field(default=None, init=False, repr=False)
     harvest: HarvestStore = field(init=False)
     versions: VersionStore = field(init=False)
     vocabulary: VocabularyStore = field(init=False)
@@ -104,6 +107,8 @@ class CentralCatalog:
         if self.settings.node and await self._is_due():
             await self.ask_everybody(due=True)
         await self.renew_if_changed()
+        if await self.versions.newest_number() != (self.current.version if self.current else 0):
+            self.current = await self.versions.catalog()
 
     async def _is_due(self) -> bool:
         last = await self.harvest.last_round()

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from catalog.central.harvest.settings import CentralSettings
 from catalog.meaning.declaration import OnceDeclaration, declaration_problems, declared_vocabulary
 from catalog.meaning.encoding import to_json
 from catalog.meaning.gaps import vocabulary_gaps
@@ -67,10 +68,10 @@ def tell_vocabulary(arguments: argparse.Namespace) -> int:
     if arguments.vocabulary_action == "example":
         return print_example(_EXAMPLES, arguments)
     settings = load_settings(
-        RegistrySettings,
+        CentralSettings,
         arguments.config,
         environment=os.environ,
-        check=RegistrySettings.problems,
+        check=CentralSettings.problems,
     )
     log_to_stderr()
     return run_service(_act(settings, arguments), stopped=130)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from catalog.central.harvest.settings import CentralSettings
 from catalog.meaning.store import COMPONENT, MIGRATIONS, VocabularyStore
 from config.settings import load_settings
 from scripts.cataloguing.vocabulary import read_vocabulary
@@ -14,7 +15,7 @@ from trust.registry.configuration_keys import anchor_of
 from trust.registry.declaration import RegistryDeclaration
 from trust.registry.declaration_files import declaration_problems, load_records
 from trust.registry.publication import SOURCES
-from trust.registry.registry_app import RegistrySettings, open_registry
+from trust.registry.registry_app import open_registry
 from trust.secrets import read_secret
 
 
@@ -25,7 +26,7 @@ async def declare(folder: Path) -> bytes:
         The anchor that the nodes are configured with.
     """
     settings = load_settings(
-        RegistrySettings, folder / "registry.toml", check=RegistrySettings.problems
+        CentralSettings, folder / "registry.toml", check=CentralSettings.problems
     )
     records = load_records(
         load_settings(RegistryDeclaration, folder / "instance.toml", check=declaration_problems)
