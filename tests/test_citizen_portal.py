@@ -13,6 +13,8 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import validate
 
 from catalog.central.entries import Catalog, CatalogService
 from catalog.services import ServerConf, ServiceType
@@ -388,6 +390,21 @@ async def test_a_giver_that_cannot_be_read_is_shown_as_it_is_called() -> None:
     answer = await asked(portal(Others({CIVIL: telling(odd)})), f"{QUERY}&as=page")
     assert isinstance(answer.body, bytes)
     assert "<bdi>%zz/x</bdi>" in answer.body.decode()
+
+
+async def test_answers_are_as_the_node_describes_them() -> None:
+    request = make_mocked_request("GET", "/once/v1/usage/openapi.json")
+    given = await portal(Others()).handle(request)
+    assert isinstance(given, web.Response)
+    assert isinstance(given.body, bytes)
+    description = json.loads(given.body)
+    validate(description)
+    plain = {name: USAGE[name] for name in ("logtime", "action", "receiverCode", "receiverSystem")}
+    silent = failing(NetworkFailure("gone", "io_error"))
+    found = await told(Others({CIVIL: telling(USAGE, plain), TAX: silent}))
+    assert len(found["usages"]) == 2
+    schema = {"$ref": "#/components/schemas/Found", "components": description["components"]}
+    OAS31Validator(schema, format_checker=OAS31Validator.FORMAT_CHECKER).validate(found)
 
 
 async def test_only_get_is_answered() -> None:

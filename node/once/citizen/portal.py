@@ -1,6 +1,7 @@
 """`GET /once/v1/usage`: a citizen's portal asks its own node who used somebody's data, anywhere.
 
     /once/v1/usage?scheme=…&value=…[&since=…][&until=…][&as=page]
+    /once/v1/usage/openapi.json
 
 The portal names itself in `X-Road-Client`, who sits at it in `X-Road-UserId`, and in
 `X-Road-Represented-Party` in whose name that is, as it does in every exchange. The answer is JSON,
@@ -24,6 +25,7 @@ from node.once.citizen.collected import Asked, Collected
 from node.once.citizen.everywhere import Everywhere, Question
 from node.once.citizen.names import CatalogNow, MemberNames, Words
 from node.once.citizen.page import PAGE_HEADERS, Reading, render_usage
+from node.once.citizen.portal_description import build_portal_description
 from node.once.citizen.questions import BEGINNING, END, MAX_CODE, BadQuestion, moment, parameters
 from node.once.citizen.settings import CitizenSettings
 from node.once.citizen.told import Usage
@@ -31,6 +33,8 @@ from trust.errors import MalformedMessage, SacbeError, UnknownMember, UntrustedP
 from trust.ids import ClientId
 
 USAGE_PATH = "/once/v1/usage"
+DESCRIPTION_PATH = f"{USAGE_PATH}/openapi.json"
+USAGE_PATHS = frozenset({USAGE_PATH, DESCRIPTION_PATH})
 _LOG = logging.getLogger(__name__)
 _KNOWN = frozenset({"scheme", "value", "since", "until", "as"})
 _HEADERS = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
@@ -69,6 +73,8 @@ class CitizenPortal:
         try:
             if request.method != "GET":
                 raise Refused(405, "Only GET is answered")
+            if request.path == DESCRIPTION_PATH:
+                return _json(msgspec.json.encode(build_portal_description(USAGE_PATH)))
             speaking = self._portal(request)
             question, as_page = self._question(request, speaking.id)
 
@@ -86,7 +92,7 @@ class CitizenPortal:
             return web.Response(status=503, text=str(error), headers={"Retry-After": "5"})
         if as_page:
             return web.Response(body=render_usage(found, reading).encode(), headers=PAGE_HEADERS)
-        return web.Response(body=build_answer(found, reading), headers=_HEADERS)
+        return _json(build_answer(found, reading))
 
     def _question(self, request: web.BaseRequest, portal: ClientId) -> tuple[Question, bool]:
         asked = parameters(request.rel_url.raw_query_string)
@@ -131,6 +137,10 @@ class CitizenPortal:
         clients = {one.source.client for one in found.asked} | set(_givers(found))
         names = MemberNames.among(snapshot.conf, clients, snapshot.at)
         return Reading(Words.of(self.catalog(), self.settings.language), names)
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, headers=_HEADERS)
 
 
 def _givers(found: Collected) -> Iterable[ClientId]:
