@@ -13,8 +13,8 @@ from statistics import median
 import psutil
 
 from catalog.central.entries import Catalog
-from node.once.resolver.index import CatalogIndex
-from node.once.resolver.plan import Wish, make_plan
+from node.once.resolver.planning.index import CatalogIndex
+from node.once.resolver.planning.plan import Wish, make_plan
 from tests.large_catalog import CONCEPT, PERSON, large_catalog, procedure
 
 DAY = date(2026, 6, 1)

@@ -18,10 +18,10 @@ from catalog.meaning.vocabulary import (
     ServiceTemplate,
     TemplateInstance,
 )
-from node.once.resolver.cover import smallest_cover
-from node.once.resolver.index import CatalogIndex, Indexes
-from node.once.resolver.plan import MAX_LINKS, Bounds, Plan, Wish, make_plan
-from node.once.resolver.reasons import Fixer, Missing, Reason
+from node.once.resolver.planning.cover import smallest_cover
+from node.once.resolver.planning.index import CatalogIndex, Indexes
+from node.once.resolver.planning.plan import MAX_LINKS, Bounds, Plan, Wish, make_plan
+from node.once.resolver.planning.reasons import Fixer, Missing, Reason
 from tests.large_catalog import PERSON as LARGE_PERSON
 from tests.large_catalog import large_catalog, procedure
 from tests.small_catalogs import (

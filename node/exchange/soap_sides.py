@@ -73,6 +73,12 @@ class SoapSides:
         return None
 
     @property
+    def ids(self) -> tuple[str, str]:
+        """Exchange id and message id; empty while the request has not been read."""
+        request = self._request
+        return ("", "") if request is None else (request.request_id, request.message_id)
+
+    @property
     def _asked(self) -> SoapRequest:
         if self._request is None:
             raise AssertionError("the request has not been read yet")

@@ -22,23 +22,19 @@ from aiohttp import web
 from node.exchange.clients import SpeakingClient
 from node.exchange.consumer import Consumer
 from node.exchange.respond import origin_target, request_pieces, respond_bytes
+from node.log.uses import DataUse
 from node.messages.rest import CLIENT
-from node.once.resolver.evidence import (
-    CatalogNow,
-    Classify,
-    NoCatalog,
-    Outcome,
-    Pseudonym,
-    Resolver,
-)
-from node.once.resolver.index import CatalogIndex
+from node.once.resolver.evidence import CatalogNow, NoCatalog, Resolver
 from node.once.resolver.json_values import write_json
 from node.once.resolver.openapi import openapi_document
-from node.once.resolver.preview_pages import PreviewPages
-from node.once.resolver.previews import NoPreview, Previews, TooManyPreviews
+from node.once.resolver.planning.index import CatalogIndex
 from node.once.resolver.problems import Refused, tell_refused
 from node.once.resolver.question import MAX_BYTES, BadQuestion, Question, read_question
 from node.once.resolver.settings import ResolverSettings
+from node.once.resolver.sources.asking import Classify, Means, Pseudonym, nowhere
+from node.once.resolver.sources.gathering import Outcome
+from node.once.resolver.waiting.preview_pages import PreviewPages
+from node.once.resolver.waiting.previews import NoPreview, Previews, TooManyPreviews
 from node.once.resolver.wire import Held, missing_as_json, outcome_as_json, plan_as_json
 from trust.database import Pool
 from trust.errors import ExchangeError, GlobalConfOutdated, SacbeError
@@ -198,9 +194,11 @@ def open_once_api(
     classify: Classify,
     clock: Callable[[], datetime],
     settings: ResolverSettings,
+    keep_refused: Callable[[DataUse], None] = nowhere,
 ) -> OnceApi:
     """Put the API together; `previews.previews.run()` of it must be kept running."""
-    resolver = Resolver(consumer.ask_for, catalog, pseudonym, classify, clock, settings)
+    means = Means(consumer.ask_for, pseudonym, classify, clock, keep_refused)
+    resolver = Resolver(means, catalog, settings)
     previews = Previews(pool, clock, settings.keep_previews_for, settings.previews)
     pages = PreviewPages(previews, frozenset(settings.preview_portals))
     return OnceApi(resolver, consumer, pages)

@@ -2,8 +2,8 @@
 
 from functools import cache
 
+from node.once.resolver.planning.reasons import MEANINGS, Fixer, Reason
 from node.once.resolver.question import MAX_CONCEPTS, MAX_PARAMETERS, Wrong
-from node.once.resolver.reasons import MEANINGS, Fixer, Reason
 
 _Json = dict[str, object]
 _TEXT: _Json = {"type": "string"}

@@ -8,7 +8,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from catalog.meaning.vocabulary import Vocabulary
-from node.once.resolver.plan import Plan
+from node.once.resolver.planning.plan import Plan
 
 Papers = Mapping[str, frozenset[str]]  # the facts of each kind of evidence that is looked for
 

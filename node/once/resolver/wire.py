@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from catalog.central.entries import Catalog
-from node.once.resolver.evidence import Evidence, Outcome
 from node.once.resolver.json_values import read_json
-from node.once.resolver.plan import Plan, PlannedExchange
+from node.once.resolver.planning.plan import Plan, PlannedExchange
+from node.once.resolver.planning.reasons import Missing, Reason
 from node.once.resolver.question import Question
-from node.once.resolver.reasons import Missing, Reason
+from node.once.resolver.sources.asking import Evidence
+from node.once.resolver.sources.gathering import Outcome
 from node.once.resolver.spared import Papers, SparedCount
 from trust.errors import StorageError
 from trust.ids import ClientId, ServiceId

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from catalog.meaning.vocabulary import EvidenceType, Procedure, Requirement, Vocabulary
-from node.once.resolver.reasons import Missing, Reason
+from node.once.resolver.planning.reasons import Missing, Reason
 from trust.ids import ClientId
 
 

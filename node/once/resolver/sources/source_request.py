@@ -12,7 +12,7 @@ from node.exchange.own_call import OwnRequest
 from node.exchange.own_soap_call import OwnSoapRequest
 from node.messages.intent import Intent
 from node.once.resolver.json_values import write_json
-from node.once.resolver.plan import PlannedExchange
+from node.once.resolver.planning.plan import PlannedExchange
 from trust.errors import MalformedMessage
 from trust.ids import ClientId
 

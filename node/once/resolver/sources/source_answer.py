@@ -13,14 +13,15 @@ from lxml import etree
 from catalog.fields.views import Derivation, derivation_of, derive
 from catalog.mapping import EndpointMapping, Rule
 from catalog.meaning.vocabulary import Concept, FactType
+from node.exchange.allowance import WHOLE
 from node.exchange.own_call import OwnAnswer
 from node.messages.fault import parse_envelope
 from node.messages.soap import BODY, header_of
 from node.messages.soap_header import ONCE_NAMESPACE
-from node.once.resolver.conforming import conforms, from_text
 from node.once.resolver.json_values import read_json
-from node.once.resolver.plan import PlannedExchange
-from node.once.resolver.reasons import Missing, Reason
+from node.once.resolver.planning.plan import PlannedExchange
+from node.once.resolver.planning.reasons import Missing, Reason
+from node.once.resolver.sources.conforming import conforms, from_text
 from trust.errors import ExchangeError, MalformedMessage
 
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
@@ -40,10 +41,15 @@ class Said:
     given: frozenset[str] = frozenset()
     withheld: tuple[str, ...] = ()
 
-    def withholds(self, path: str) -> bool:
-        """Whether what stands at a path was taken out, alone or with what is around it."""
+    @property
+    def whole(self) -> bool:
+        """Whether the answer came as the source's system gave it."""
+        return self.grant is None or WHOLE in self.given
+
+    def withholds(self, path: str, name: str) -> bool:
+        """Whether a field was taken out, alone or with what is around it, or never granted."""
         return any(
-            path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/")
+            one in (path, name) or path.startswith(f"{one}/") or one.startswith(f"{path}/")
             for one in self.withheld
         )
 
@@ -64,7 +70,7 @@ class Reading:
     @property
     def reduced_here(self) -> bool:
         """Whether the whole answer came and this node alone took what was asked for."""
-        return self.said.grant is None
+        return self.said.whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +121,15 @@ class AnswerReader:
         except MalformedMessage:
             return Reason.WRONG_TYPE
         if not found:
-            return Reason.NOT_GRANTED if document.said.withholds(place.path) else Reason.NO_VALUE
+            withheld = document.said.withholds(place.path, name)
+            return Reason.NOT_GRANTED if withheld else Reason.NO_VALUE
         if not all(conforms(one, place.kind) and conforms(one, concept.type) for one in found):
             return Reason.WRONG_TYPE
         return found if document.repeated(place.path, found) else found[0]
 
     def _values(self, document: "_Document", place: "_Place") -> list[object]:
         derived = place.derived
-        if derived is None or document.said.grant is not None:
+        if derived is None or not document.said.whole:
             found = document.values(place.path, place.kind)
         else:  # nobody has computed it yet
             sources = document.values(derived.field.path, derived.field.type)

@@ -2,7 +2,7 @@
 
 from node.messages.fault import Side
 from node.messages.fault_codes import canonical_code
-from node.once.resolver.reasons import Reason, reason_of_refusal
+from node.once.resolver.planning.reasons import Reason, reason_of_refusal
 from trust.errors import PeerFault
 
 _OWN = f"{canonical_code(Side.CONSUMER)}."

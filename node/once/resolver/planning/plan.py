@@ -18,10 +18,10 @@ from functools import cached_property
 from catalog.central.entries import CatalogService
 from catalog.mapping import EndpointMapping
 from catalog.meaning.vocabulary import EVERYWHERE
-from node.once.resolver.cover import smallest_cover
-from node.once.resolver.index import CatalogIndex, endpoints_with
-from node.once.resolver.needs import Needed, is_offered, needed_for
-from node.once.resolver.reasons import Missing, Reason
+from node.once.resolver.planning.cover import smallest_cover
+from node.once.resolver.planning.index import CatalogIndex, endpoints_with
+from node.once.resolver.planning.needs import Needed, is_offered, needed_for
+from node.once.resolver.planning.reasons import Missing, Reason
 from trust.ids import ClientId, ServiceId
 
 MAX_LINKS = 3  # identifiers on the way from the subject's to the one that a service knows

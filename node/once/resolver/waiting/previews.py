@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from node.once.resolver.preview_token import PreviewToken, is_preview_id, new_preview_id
+from node.once.resolver.waiting.preview_token import PreviewToken, is_preview_id, new_preview_id
 from trust.database import DATABASE_ERRORS, Pool, describe
 from trust.errors import StorageError
 from trust.ids import ClientId

@@ -12,7 +12,7 @@ from catalog.about import LifeState
 from catalog.central.entries import Catalog, CatalogService
 from catalog.mapping import EndpointMapping
 from catalog.meaning.vocabulary import EVERYWHERE, Authority, Concept
-from node.once.resolver.reasons import Reason
+from node.once.resolver.planning.reasons import Reason
 from trust.ids import ServiceId
 
 _ByTerritory = dict[str, tuple[Authority, ...]]

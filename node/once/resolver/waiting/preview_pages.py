@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from node.once.resolver.json_values import read_json, write_json
-from node.once.resolver.preview_token import PreviewToken
-from node.once.resolver.previews import NoPreview, Preview, Previews
 from node.once.resolver.problems import Refused
 from node.once.resolver.question import Problem, Wrong
+from node.once.resolver.waiting.preview_token import PreviewToken
+from node.once.resolver.waiting.previews import NoPreview, Preview, Previews
 from node.once.resolver.wire import Held, Json, time_as_json
 from trust.errors import MalformedMessage
 from trust.ids import ClientId
