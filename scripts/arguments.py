@@ -4,9 +4,12 @@ import argparse
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from config.describe import describe_settings
+from trust.errors import MalformedMessage
+
+T = TypeVar("T")
 
 Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -37,6 +40,18 @@ def print_example(files: Mapping[str, type], arguments: argparse.Namespace) -> i
     """Do what `add_example` declared."""
     print(describe_settings(files[arguments.file]), end="")
     return 0
+
+
+def parsed_by(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Read an argument by what parses its text, and tell what it finds wrong as bad usage."""
+
+    def read(text: str) -> T:
+        try:
+            return parse(text)
+        except (MalformedMessage, ValueError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
 
 
 def moment(text: str) -> datetime:

@@ -14,6 +14,8 @@ COMMANDS = {
     "registry": "run the central operator's registry",
     "catalog": "keep the central catalog: facts, authorities, services",
     "grant": "ask for grants, decide on what others ask for",
+    "explain": "say whether a client may call a service, and why",
+    "once": "ask for facts about a subject, report what once-only came to",
     "log": "look into a node's message log, take containers out",
     "archive": "see to the files that hold a node's older records",
     "adapter": "serve a database, a service or files as an information system",

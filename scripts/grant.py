@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from catalog.declared_access import quota_of
 from catalog.declared_services import endpoint_of
@@ -30,16 +29,15 @@ from node.once.granting.deciding import Deciding
 from node.once.granting.rows import By
 from node.parts.database import open_database
 from node.settings import NodeSettings
-from scripts.arguments import Actions, add_action, add_config, moment
+from scripts.arguments import Actions, add_action, add_config, moment, parsed_by
 from scripts.databases import database_address
 from scripts.grant_text import came_of, grant_json, grant_text, list_json, list_text
 from scripts.node import load_node_settings
 from scripts.service import log_to_stderr, run_service
 from trust.database import Pool
-from trust.errors import MalformedMessage, SacbeError
+from trust.errors import SacbeError
 from trust.ids import ClientId, ServerId, ServiceId
 
-T = TypeVar("T")
 Action = Callable[[NodeSettings, argparse.Namespace], Awaitable[int]]
 
 _DATABASE = "node"
@@ -87,17 +85,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_request(actions: Actions) -> None:
     parser = add_action(actions, "request", "ask the provider of a service for a grant")
     parser.add_argument(
-        "--client", type=_read(ClientId.from_colons), required=True, help="who would get the right"
+        "--client",
+        type=parsed_by(ClientId.from_colons),
+        required=True,
+        help="who would get the right",
     )
     parser.add_argument(
         "--service",
-        type=_read(ServiceId.from_colons),
+        type=parsed_by(ServiceId.from_colons),
         required=True,
         help="INSTANCE:CLASS:CODE:SUBSYSTEM:SERVICE",
     )
     parser.add_argument(
         "--endpoint",
-        type=_read(endpoint_of),
+        type=parsed_by(endpoint_of),
         default=BASE_ENDPOINT,
         metavar="'METHOD PATH'",
         help='the part meant, as "GET /persons/*"; the whole service without',
@@ -106,7 +107,7 @@ def _add_request(actions: Actions) -> None:
     parser.add_argument("--reason", required=True, help="why, for the person who decides")
     parser.add_argument(
         "--server",
-        type=_read(ServerId.from_colons),
+        type=parsed_by(ServerId.from_colons),
         help="the provider's node, should it have several",
     )
     parser.add_argument("--no-wait", action="store_true", help="only write it down")
@@ -117,7 +118,7 @@ def _add_terms(parser: argparse.ArgumentParser) -> None:
     add("--fields", nargs="+", metavar="FIELD", help="what of an answer; all without")
     add("--purposes", nargs="+", metavar="URI", help="what for; anything without")
     add("--legal-basis", metavar="TEXT", help="needed where there are purposes")
-    add("--quota", type=_read(quota_of), metavar="'N per TIME'", help='as "100 per 1d"')
+    add("--quota", type=parsed_by(quota_of), metavar="'N per TIME'", help='as "100 per 1d"')
     add("--from", dest="begin", type=moment, metavar="MOMENT", help="the first at which it holds")
     add("--until", type=moment, metavar="MOMENT", help="the first at which it holds no more")
 
@@ -133,16 +134,6 @@ def _account() -> str:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # no such user in the system
         return "operator"
-
-
-def _read(parse: Callable[[str], T]) -> Callable[[str], T]:
-    def read(text: str) -> T:
-        try:
-            return parse(text)
-        except (MalformedMessage, ValueError) as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return read
 
 
 def run(arguments: argparse.Namespace) -> int:

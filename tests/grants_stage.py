@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from catalog.mapping import EndpointMapping, FieldMapping, ServiceMapping
 from catalog.services import AccessRight, ConnectionType, HostedClient
 from catalog.terms import Terms
+from node.once.granting import sender
 from node.once.granting.asked import AskedGrant, GrantState
 from node.once.granting.asking import Asking
 from node.once.granting.book import GrantBook
@@ -81,10 +84,16 @@ class Office:
 
     def serve(self) -> None:
         """Take what others say of grants."""
-        provider = self.node.running.exchanges.provider
         service = GrantService(self.node.server, self.asking, self.deciding, utc_now)
+        self.be_of_another_kind()
+        provider = self.node.running.exchanges.provider
+        provider.built_in = (*provider.built_in, service)
+
+    def be_of_another_kind(self) -> None:
+        """Know nothing of grants."""
+        provider = self.node.running.exchanges.provider
         others = (one for one in provider.built_in if not isinstance(one, GrantService))
-        provider.built_in = (*others, service)
+        provider.built_in = tuple(others)
 
     async def tell(self) -> None:
         """Send everything that is due."""
@@ -136,6 +145,9 @@ def offered(system: System, *rights: AccessRight) -> HostedClient:
 @asynccontextmanager
 async def grants_stage(folder: Path, postgres_server: PostgresServer) -> AsyncIterator[GrantStage]:
     async with AsyncExitStack() as stack:
+        # Tests say when something is sent; the nodes themselves look once, when they start.
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(sender, "_LOOK", 3600.0)
         instance = await stack.enter_async_context(Instance(folder, postgres_server))
         system = await stack.enter_async_context(System().listening())
         civil = await instance.add("CIVIL", PROVIDER, hosted=[offered(system)])
@@ -151,4 +163,5 @@ async def grants_stage(folder: Path, postgres_server: PostgresServer) -> AsyncIt
             offices.append(Office(node, pool))
         for office in (offices[0], offices[1]):
             office.serve()
+        offices[2].be_of_another_kind()
         yield GrantStage(instance, system, *offices)

@@ -3,15 +3,18 @@
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog.services import HostedClient, LocalGroup, ServerConf
+from node.once.enforcement.policy import CallFacts
 from node.once.policy import cedar
-from node.once.policy.cedar import CedarPolicies, open_policies
-from node.once.policy.facts import PolicyFacts
+from node.once.policy.cedar import CedarPolicies, CedarPolicy, open_policies
+from node.once.policy.facts import Groups
 from node.once.policy.statements import split_statements
 from node.once.uses import Intent
 from trust.errors import ConfigurationError
@@ -19,14 +22,18 @@ from trust.ids import ClientId, GlobalGroupId, LocalGroupId, ServiceId
 
 PERSONS = ClientId("EX", "GOV", "1000", "persons")
 PORTAL = ClientId("EX", "MUN", "2000", "a portal")
-FACTS = PolicyFacts(
+GROUPS = (GlobalGroupId("EX", "towns"), LocalGroupId("clerks"))
+FACTS = CallFacts(
     client=PORTAL,
     service=ServiceId(PERSONS, "register", "v1"),
     at=datetime(2026, 11, 21, 9, tzinfo=UTC),
     method="GET",
-    endpoint="GET /persons/*",
+    path="/persons/1",
     grant=7,
-    groups=(GlobalGroupId("EX", "towns"), LocalGroupId("clerks")),
+    terms=True,
+    fields=("name", "birth"),
+    about_person=True,
+    peer="SERVER:EX/MUN/2000/A",
     intent=Intent("urn:x:benefit", "Act", "urn:x:procedure", ("name",), "case 1", "u1"),
 )
 CLIENT = 'Sacbe::Client::"EX/MUN/2000/a%20portal"'
@@ -62,26 +69,29 @@ def written(folder: Path, *texts: str) -> CedarPolicies:
         "permit(principal, action, resource) when { context.hasCase && context.hasOfficial };",
         "permit(principal, action, resource) unless { context.hasMandate };",
         'permit(principal, action, resource) when { context.fields == ["name"] };',
-        'permit(principal, action, resource) when { context.endpoint == "GET /persons/*" &&'
+        'permit(principal, action, resource) when { context.path like "/persons/*" &&'
         ' context.version == "v1" && context.grant == 7 };',
+        'permit(principal, action, resource) when { context.grantedFields.contains("birth") &&'
+        " context.underTerms && context.aboutPerson };",
         "permit(principal, action, resource) when { context.hour == 9 && context.weekday == 6"
         " && context.year == 2026 && context.month == 11 && context.day == 21 };",
     ],
 )
 async def test_a_policy_may_go_by_all_of_this(policies: Path, condition: str) -> None:
     found = written(policies, condition)
-    assert await found.judge(FACTS) is None
+    assert await found.judge(FACTS, GROUPS) is None
     away = replace(
         FACTS,
         client=ClientId("EX", "MUN", "2001"),
         service=ServiceId(ClientId("EX", "GOV", "1001"), "other"),
         at=datetime(2027, 1, 1, 3, tzinfo=UTC),
         method="",
-        groups=(),
+        path="",
+        terms=False,
         intent=Intent(mandate="someone"),
     )
     by_action = 'in Sacbe::Action::"call"' in condition
-    assert await found.judge(away) == (None if by_action else "no policy permits it")
+    assert await found.judge(away, ()) == (None if by_action else "no policy permits it")
 
 
 async def test_what_is_forbidden_is_told_with_its_place(policies: Path) -> None:
@@ -92,9 +102,18 @@ async def test_what_is_forbidden_is_told_with_its_place(policies: Path) -> None:
         "when { context.hour < 6 };  // UTC\nforbid(principal, action, resource)"
         " when { context.hour < 5 };",
     )
-    assert await found.judge(FACTS) is None
+    assert await found.judge(FACTS, GROUPS) is None
     at_night = replace(FACTS, at=datetime(2026, 11, 21, 5, tzinfo=UTC))
-    assert await found.judge(at_night) == "forbidden by 1.cedar:3"
+    assert await found.judge(at_night, GROUPS) == "forbidden by 1.cedar:3"
+
+
+async def test_a_node_tells_the_groups_of_a_client(policies: Path) -> None:
+    found = written(policies, 'permit(principal in Sacbe::LocalGroup::"clerks", action, resource);')
+    group = LocalGroup("clerks", "", frozenset({PORTAL}))
+    for groups, expected in (((group,), None), ((), "no policy permits it")):
+        conf = ServerConf((HostedClient(PERSONS, local_groups=groups),))
+        policy = CedarPolicy(found, Groups(lambda: None, partial(ServerConf, conf.clients)))
+        assert await policy.judge(FACTS) == expected
 
 
 async def test_a_policy_that_can_t_be_evaluated_refuses(policies: Path) -> None:
@@ -103,7 +122,7 @@ async def test_a_policy_that_can_t_be_evaluated_refuses(policies: Path) -> None:
         "permit(principal, action, resource);\n"
         "permit(principal, action, resource) when { context.colour == 1 };",
     )
-    told = await found.judge(FACTS)
+    told = await found.judge(FACTS, GROUPS)
     assert told is not None
     assert told.startswith("a policy can't be evaluated")
     assert "0.cedar:2" in told
@@ -113,22 +132,22 @@ async def test_only_the_policies_of_the_asked_service_are_looked_at(policies: Pa
     other = 'permit(principal, action, resource == Sacbe::Service::"EX/GOV/1/x/s{}") when'
     text = "\n".join(f"{other.format(number)} {{ context.colour == 1 }};" for number in range(300))
     found = written(policies, f"{text}\npermit(principal, action, resource == {SERVICE});")
-    assert await found.judge(FACTS) is None
+    assert await found.judge(FACTS, GROUPS) is None
     assert len(found._sets) == 1
     strange = replace(FACTS, service=ServiceId(ClientId("EX", "GOV", "1", "y"), "s"))
-    assert await found.judge(strange) == "no policy permits it"
+    assert await found.judge(strange, GROUPS) == "no policy permits it"
 
 
 async def test_many_policies_are_asked_beside_the_event_loop(policies: Path) -> None:
     one = 'permit(principal == Sacbe::Client::"EX/{}", action, resource);'
     found = written(policies, "\n".join(one.format(number) for number in range(150)))
-    assert await found.judge(FACTS) == "no policy permits it"
+    assert await found.judge(FACTS, GROUPS) == "no policy permits it"
 
 
 async def test_an_engine_that_breaks_permits_nothing(policies: Path) -> None:
     found = written(policies, "permit(principal, action, resource);")
     broken = replace(FACTS, method="\ud800")  # no text that the engine takes
-    assert await found.judge(broken) == "the policies can't be asked: UnicodeEncodeError"
+    assert await found.judge(broken, GROUPS) == "the policies can't be asked: UnicodeEncodeError"
 
 
 def test_all_that_is_wrong_is_told_at_once_with_file_and_line(policies: Path) -> None:

@@ -5,8 +5,9 @@
     action      Sacbe::Action::"GET" in Sacbe::Action::"call"; "SOAP" for a SOAP call
     resource    Sacbe::Service::"EX/GOV/1000/persons/persons"  in Sacbe::Member::"EX/GOV/1000",
                 in Sacbe::Provider::"EX/GOV/1000/persons"
-    context     purpose, legalBasis, procedure, endpoint, version, fields, hasCase, hasOfficial,
-                hasMandate, grant, year, month, day, weekday (1: Monday), hour: the moment in UTC
+    context     purpose, legalBasis, procedure, fields, hasCase, hasOfficial, hasMandate: what the
+                request says; path, version; grant, underTerms, grantedFields: by which it may;
+                aboutPerson; year, month, day, weekday (1: Monday), hour: the moment in UTC
 
 As Cedar has it, what no policy permits is refused, and what any policy forbids. Beyond Cedar, which
 leaves a policy out that it can't evaluate, such a policy refuses, too.
@@ -23,10 +24,11 @@ from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
-from node.once.policy.facts import PolicyFacts
+from node.once.enforcement.policy import CallFacts
+from node.once.policy.facts import Group, Groups
 from node.once.policy.statements import Statement, split_statements
 from trust.errors import ConfigurationError, ConfigurationProblem
-from trust.ids import GlobalGroupId, LocalGroupId, ServiceId
+from trust.ids import LocalGroupId, ServiceId
 
 _LOG = logging.getLogger("sacbe.policy")
 
@@ -67,12 +69,12 @@ class CedarPolicies:
                 found.setdefault(one.service, []).append(one)
         return {service: tuple(policies) for service, policies in found.items()}
 
-    async def judge(self, facts: PolicyFacts) -> str | None:
+    async def judge(self, facts: CallFacts, groups: Sequence[Group]) -> str | None:
         """Why the call is refused, for the provider's own operator; None when it is permitted."""
         policies = self._of(facts.service)
         if len(policies.places) <= _AT_ONCE:
-            return policies.judge(facts)
-        return await asyncio.to_thread(policies.judge, facts)
+            return policies.judge(facts, groups)
+        return await asyncio.to_thread(policies.judge, facts, groups)
 
     def _of(self, service: ServiceId) -> "_PolicySet":
         """The policies that may say something of a service, parsed once."""
@@ -83,6 +85,19 @@ class CedarPolicies:
         if found is None:
             found = self._sets[key] = _PolicySet.of((*self._general, *(special or ())), self.engine)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class CedarPolicy:
+    """The second layer of a node: policies, and the groups of now."""
+
+    policies: CedarPolicies
+    groups: Groups
+
+    async def judge(self, facts: CallFacts) -> str | None:
+        """Why a call is refused, for the provider's operator; None when it is not."""
+        groups = self.groups.of(facts.client, facts.service.provider, facts.at)
+        return await self.policies.judge(facts, groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +118,10 @@ class _PolicySet:
         places = {f"policy{number}": one.place for number, one in enumerate(policies)}
         return cls(places, engine.PolicySet.from_str(text), engine)
 
-    def judge(self, facts: PolicyFacts) -> str | None:
+    def judge(self, facts: CallFacts, groups: Sequence[Group]) -> str | None:
+        entities = _entities(facts, groups)
         try:
-            result = self.engine.is_authorized(_request(facts), self.parsed, _entities(facts))
+            result = self.engine.is_authorized(_request(facts), self.parsed, entities)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was permitted
             _LOG.warning("Policies can't be asked: %s", type(error).__name__)
             return f"the policies can't be asked: {type(error).__name__}"
@@ -136,11 +152,11 @@ def _service_name(service: ServiceId) -> str:
     return ServiceId(service.provider, service.service_code).path
 
 
-def _action(facts: PolicyFacts) -> str:
+def _action(facts: CallFacts) -> str:
     return facts.method or "SOAP"
 
 
-def _request(facts: PolicyFacts) -> dict[str, object]:
+def _request(facts: CallFacts) -> dict[str, object]:
     return {
         "principal": _entity("Client", facts.client.path),
         "action": _entity("Action", _action(facts)),
@@ -149,19 +165,22 @@ def _request(facts: PolicyFacts) -> dict[str, object]:
     }
 
 
-def _context(facts: PolicyFacts) -> dict[str, object]:
+def _context(facts: CallFacts) -> dict[str, object]:
     intent, at = facts.intent, facts.at.astimezone(UTC)
     return {
         "purpose": intent.purpose,
         "legalBasis": intent.legal_basis,
         "procedure": intent.procedure,
-        "endpoint": facts.endpoint,
+        "path": facts.path,
         "version": facts.service.service_version or "",
         "fields": list(intent.fields),
         "hasCase": bool(intent.case),
         "hasOfficial": bool(intent.official),
         "hasMandate": bool(intent.mandate),
         "grant": facts.grant,
+        "underTerms": facts.terms,
+        "grantedFields": list(facts.fields or ()),
+        "aboutPerson": facts.about_person,
         "year": at.year,
         "month": at.month,
         "day": at.day,
@@ -170,10 +189,9 @@ def _context(facts: PolicyFacts) -> dict[str, object]:
     }
 
 
-def _entities(facts: PolicyFacts) -> list[dict[str, object]]:
+def _entities(facts: CallFacts, groups: Sequence[Group]) -> list[dict[str, object]]:
     client, provider = facts.client, facts.service.provider
-    groups = [_group(group) for group in facts.groups]
-    above = [_entity("Member", client.member.path), *groups]
+    above = [_entity("Member", client.member.path), *map(_group, groups)]
     offered = [_entity("Provider", provider.path), _entity("Member", provider.member.path)]
     return [
         _node(_entity("Client", client.path), above),
@@ -182,7 +200,7 @@ def _entities(facts: PolicyFacts) -> list[dict[str, object]]:
     ]
 
 
-def _group(group: GlobalGroupId | LocalGroupId) -> dict[str, str]:
+def _group(group: Group) -> dict[str, str]:
     if isinstance(group, LocalGroupId):
         return _entity("LocalGroup", group.group_code)
     return _entity("GlobalGroup", group.path)
