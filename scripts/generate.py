@@ -13,6 +13,7 @@ from pathlib import Path
 from adapters.kinds import DEFAULT, MODULES, load_kind
 from catalog.central.harvest.settings import CentralSettings
 from catalog.declaration import ServicesDeclaration
+from catalog.fields.mapping_file import MappingFile
 from catalog.meaning.declaration import OnceDeclaration
 from config.describe import describe_settings, settings_table
 from node.messages.code_table import TABLE, FaultCode, Origin
@@ -39,6 +40,9 @@ class SettingsFile:
 FILES = (
     SettingsFile("node", NodeSettings, "`sacbe node`"),
     SettingsFile("services", ServicesDeclaration, "`sacbe node apply`: what a node offers to whom"),
+    SettingsFile(
+        "mapping", MappingFile, "`sacbe node apply`: which facts the answers of a service have"
+    ),
     SettingsFile("registry", CentralSettings, "`sacbe registry`"),
     SettingsFile(
         "instance", RegistryDeclaration, "`sacbe registry apply`: who and what is in an instance"

@@ -367,12 +367,20 @@ def test_what_the_description_contradicts_is_told(
 def test_a_mapping_of_a_soap_service_is_judged_too() -> None:
     described = tuple(describe_wsdl(WSDL.encode()).operations.values())
 
-    def judged(path: str, kind: FactType = FactType.TEXT) -> list[str]:
+    def judged(
+        path: str = "/getPensionResponse/born",
+        kind: FactType = FactType.TEXT,
+        namespace: str = "urn:example:pensions",
+        *,
+        qualified: bool = True,
+    ) -> list[str]:
         mapping = ServiceMapping(
             (
                 EndpointMapping(
                     subject=SubjectParameter("/getPension/id", SCHEME, Place.BODY),
                     fields=(FieldMapping("a", path, "", kind),),
+                    namespace=namespace,
+                    qualified=qualified,
                 ),
             )
         )
@@ -382,6 +390,9 @@ def test_a_mapping_of_a_soap_service_is_judged_too() -> None:
     assert judged("/getPensionResponse/extra") == []  # xs:any
     assert judged("/getPensionResponse/born", FactType.INTEGER)
     assert judged("/getPensionAnswer/born")
+    assert judged(namespace="urn:example:other") == ["'urn:example:other'"]
+    assert judged(namespace="") == ["no namespace"]
+    assert judged(qualified=False) == ["false"]
 
 
 # --- adapters -------------------------------------------------------------------------------------

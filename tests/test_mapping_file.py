@@ -211,6 +211,14 @@ def test_the_example_file_is_a_mapping_file() -> None:
     assert endpoint.view["adult"].source == "birth_date"
 
 
+def test_the_file_in_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "mapping.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in page.split("```toml\n")[1:]]
+    (text,) = [block for block in blocks if "[[endpoints]]" in block]
+    (endpoint,) = read(text).endpoints
+    assert endpoint.view["small_pension"].source == "paid"
+
+
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 RULES = st.sampled_from(list(Rule))
 VIEWS = st.lists(st.builds(View, NAMES, NAMES, RULES, st.sampled_from(["", "1", "x"])), max_size=5)

@@ -11,7 +11,7 @@ from catalog.mapping import Place, View
 from catalog.meaning.vocabulary import FactType
 
 ONCE_NAMESPACE = "urn:sacbe:once:1"  # of what a WSDL says about facts beyond sawsdl:modelReference
-MAX_NODES = 100_000  # fields of one description, those of types that are used twice counted twice
+MAX_NODES = 50_000  # fields of one description, those of types that are used twice counted twice
 MAX_DEPTH = 24  # of one answer
 MAX_WARNINGS = 50
 

@@ -44,6 +44,7 @@ def contradictions(mapping: ServiceMapping, endpoints: tuple[DescribedEndpoint, 
             )
             yield SettingProblem((*here, "path"), f"'{said}'", expected)
             continue
+        yield from _form(mapped, described, here)
         yield from _parameters(mapped, described, here)
         yield from _fields(mapped, described, here)
 
@@ -59,6 +60,18 @@ def _described(
         ),
         None,
     )
+
+
+def _form(mapped: EndpointMapping, described: DescribedEndpoint, here: Where) -> Problems:
+    """How a SOAP request is written; who only cuts answers need not say it."""
+    if mapped.subject is None or not described.namespace:
+        return
+    if mapped.namespace != described.namespace:
+        found = f"'{mapped.namespace}'" if mapped.namespace else "no namespace"
+        yield SettingProblem((*here, "namespace"), found, f"'{described.namespace}'")
+    if mapped.qualified != described.qualified:
+        found, expected = (str(one.qualified).lower() for one in (mapped, described))
+        yield SettingProblem((*here, "qualified"), found, expected)
 
 
 def _parameters(mapped: EndpointMapping, described: DescribedEndpoint, here: Where) -> Problems:
