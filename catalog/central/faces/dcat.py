@@ -28,6 +28,7 @@ from catalog.central.faces.linked.sheet import (
     VCARD,
     Sheet,
 )
+from catalog.central.faces.linked.turtle import write_turtle
 from catalog.central.faces.question import Answer
 from catalog.central.faces.view import CatalogView
 
@@ -53,7 +54,7 @@ MEDIA_TYPES = {
     Form.JSON_LD: "application/ld+json",
     Form.XML: "application/rdf+xml",
 }
-_RDFLIB = {Form.TURTLE: "turtle", Form.JSON_LD: "json-ld", Form.XML: "xml"}
+_RDFLIB = {Form.JSON_LD: "json-ld", Form.XML: "xml"}
 _PARTS: Mapping[Profile, tuple[Callable[[Sheet], None], ...]] = {
     Profile.DCAT_AP: (add_catalog,),
     Profile.BREG: (add_catalog, add_registries),
@@ -89,6 +90,8 @@ def export_catalog(
 ) -> bytes:
     """The catalog as a document in UTF-8."""
     graph = build_graph(catalog, profile, base, settings)
+    if form is Form.TURTLE:
+        return write_turtle(graph)
     return graph.serialize(format=_RDFLIB[form], encoding="utf-8")
 
 
