@@ -11,20 +11,16 @@ import pytest_asyncio
 
 from catalog.services import ServiceType
 from node.exchange.builtin import Call, RestAnswer
-from node.messages.fault_codes import KNOWN_CODES
 from node.messages.rest import RestRequestHead
-from node.once.citizen.assembly import CitizenLog
-from node.once.citizen.portal import USAGE_PATH
 from node.once.citizen.settings import CitizenSettings, PortalSettings, TrackerSettings
 from node.once.openness import OpennessRule
+from node.once.settings import OnceSettings
 from node.once.uses import Openness
-from node.operate.metrics import NodeMetrics
 from node.parts.database import open_database
 from scripts.postgres import PostgresServer
 from tests.citizen_stage import CODE, SUBJECT, use, write
-from tests.instance import CONSUMER, PASSWORD, PROVIDER, SERVICE, Instance, NodeUnderTest, utc_now
+from tests.instance import CONSUMER, PROVIDER, SERVICE, Instance, NodeUnderTest, utc_now
 from tests.scene import records
-from trust.database import Pool
 from trust.ids import ClientId, GlobalGroupId, ServiceId
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,6 +31,9 @@ DOWN = ClientId("TEST", "GOV", "1004", "down")
 SETTINGS = CitizenSettings(
     tracker=TrackerSettings(clients=(CONSUMER,), scheme="national-id"),
     portal=PortalSettings(clients=(CONSUMER,), patience=timedelta(seconds=10)),
+)
+SEALED = OpennessRule(
+    openness=Openness.SEALED, legal_basis="Act 1", groups=(GlobalGroupId("TEST", "police"),)
 )
 
 
@@ -79,35 +78,22 @@ class Scene:
             return answer.status, answer.content_type, await answer.text()
 
 
-def opened(node: NodeUnderTest, pool: Pool, settings: CitizenSettings = SETTINGS) -> CitizenLog:
-    running = node.running
-    return CitizenLog.open(
-        settings, pool, node.settings.keys.folder, PASSWORD, running.who.conf, utc_now,
-        NodeMetrics(KNOWN_CODES),
-    )  # fmt: skip
+def telling_citizens(node: NodeUnderTest, citizens: CitizenSettings) -> None:
+    node.settings = replace(node.settings, once=OnceSettings(citizens=citizens))
 
 
-async def offer_tracker(node: NodeUnderTest, pool: Pool) -> None:
-    """What a node does for its clients, with uses of somebody's data."""
-    citizens, now = opened(node, pool), utc_now()
-    subject = citizens.pseudonyms.of("national-id", CODE)
-    assert subject != SUBJECT  # another node's
+async def remember(node: NodeUnderTest) -> None:
+    """Put uses of somebody's data into a node."""
+    pool, now = await open_database(node.dsn, node.settings), utc_now()
+    subject = node.running.once.citizens.pseudonyms.of("national-id", CODE)
     uses = [
         use(n, time=now - timedelta(minutes=n), client=CONSUMER, service=SERVICE, subject=subject)
         for n in range(1, 4)
     ]
-    await write(pool, [*uses, replace(uses[0], exchange_id="secret", openness=Openness.SEALED)])
-    provider = node.running.exchanges.provider
-    tracker = citizens.tracker(node.server, lambda: None, lambda: None)
-    provider.built_in = (tracker, *provider.built_in)
-
-
-def offer_portal(node: NodeUnderTest, pool: Pool) -> None:
-    """What a node does for a portal."""
-    consumer = node.running.exchanges.consumer
-    portal = opened(node, pool).portal(consumer.snapshots, lambda: None, consumer)
-    pages = node.running.systems_port.pages
-    pages[USAGE_PATH] = portal.handle  # type: ignore[index] # a dict, as it is made
+    try:
+        await write(pool, [*uses, replace(uses[0], exchange_id="secret", openness=Openness.SEALED)])
+    finally:
+        await pool.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -120,15 +106,12 @@ async def scene(
         plain = await instance.add("PLAIN", PLAIN)
         await instance.add("DOWN", DOWN)
         muni = await instance.add("MUNI", CONSUMER)
+        telling_citizens(civil, replace(SETTINGS, openness=(SEALED,)))
+        telling_citizens(muni, replace(SETTINGS, tracker=TrackerSettings(scheme="national-id")))
         await instance.start(civil, liar, plain, muni)
         liar.running.exchanges.provider.built_in = (Liar(),)
-        pool = await open_database(civil.dsn, civil.settings)
-        try:
-            offer_portal(muni, pool)
-            await offer_tracker(civil, pool)
-            yield Scene(instance, civil, muni)
-        finally:
-            await pool.close()
+        await remember(civil)
+        yield Scene(instance, civil, muni)
 
 
 async def test_what_some_nodes_know_is_told_whatever_the_others_do(scene: Scene) -> None:
@@ -182,15 +165,16 @@ async def test_a_client_that_is_no_portal_has_no_right(scene: Scene) -> None:
 
 
 async def test_who_is_in_a_group_is_judged_by_the_trust_list_of_now(scene: Scene) -> None:
-    pool = await open_database(scene.civil.dsn, scene.civil.settings)
-    rule = OpennessRule(
-        openness=Openness.SEALED, legal_basis="Act 1", groups=(GlobalGroupId("TEST", "police"),)
-    )
-    try:
-        classify = opened(scene.civil, pool, replace(SETTINGS, openness=(rule,))).classify
-        assert classify(use(client=CONSUMER)).openness is Openness.OPEN
-        scene.instance.groups["police"] = frozenset({CONSUMER})
-        await scene.instance.publish()
-        assert classify(use(client=CONSUMER)).openness is Openness.SEALED
-    finally:
-        await pool.close()
+    classify = scene.civil.running.once.citizens.classify
+    assert classify(use(client=CONSUMER)).openness is Openness.OPEN
+    scene.instance.groups["police"] = frozenset({CONSUMER})
+    await scene.instance.publish()
+    assert classify(use(client=CONSUMER)).openness is Openness.SEALED
+
+
+async def test_nodes_have_different_pseudonyms_for_one_person(scene: Scene) -> None:
+    found = {
+        node.running.once.citizens.pseudonyms.of("national-id", CODE)
+        for node in (scene.civil, scene.muni)
+    }
+    assert len({*found, SUBJECT}) == 3
