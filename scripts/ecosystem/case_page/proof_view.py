@@ -18,7 +18,6 @@ from scripts.ecosystem.case_page.frame import Frame, commands, heading, notice
 from scripts.ecosystem.case_page.places import Places
 from scripts.ecosystem.case_page.words import Words
 from scripts.ecosystem.case_system import Fact
-from trust.ids import ServiceId
 from trust.receipts.receipt_verdict import ReceiptVerdict, facts_as_json
 from trust.report import Check, Outcome
 
@@ -174,7 +173,7 @@ def audit_page(
 
 
 def _row(one: Judged) -> tuple[Child, ...]:
-    name = ServiceId.from_header(one.fact.source).service_code
+    name = "/".join(one.fact.source.split("/")[4:])  # the service, behind whose it is
     return (
         link(case_address(one.case), one.case.number),
         join(worded(one.fact.source_name), " ", tag("code", name)),
