@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import os
 import sys
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from catalog.central.faces.exports import can_export
 from catalog.central.faces.site import ROOT
 from catalog.central.versions import VersionStore
 from catalog.meaning.store import COMPONENT, MIGRATIONS
-from config.settings import load_settings
 from scripts.arguments import Actions, add_action, whole_number
+from scripts.cataloguing.opened import load_central
 from scripts.databases import database_address
 from scripts.service import log_to_stderr, run_service
 from trust.database import PoolSettings, migrate, open_pool
@@ -74,12 +73,7 @@ def tell_export(arguments: argparse.Namespace) -> int:
         catalog = decode_catalog(arguments.snapshot.read_bytes())
         base = arguments.address or f"urn:sacbe:{catalog.instance}{ROOT}".replace("/", ":")
         return _write(catalog, base, arguments)
-    settings = load_settings(
-        RegistrySettings,
-        arguments.config,
-        environment=os.environ,
-        check=RegistrySettings.problems,
-    )
+    settings = load_central(arguments.config)
     log_to_stderr()
     return run_service(_export(settings, arguments), stopped=130)
 

@@ -40,8 +40,8 @@ class CatalogSettings:
     institution: Annotated[timedelta, Bounds(_SECOND, 6 * _HOUR)] = setting(
         5 * _MINUTE, "longest time for all answers of one subsystem"
     )
-    answers: Annotated[ByteSize, Bounds(1 << 20, 1 << 30)] = setting(
-        ByteSize.parse("64 MiB"), "most bytes of all answers of one subsystem"
+    answers: Annotated[ByteSize, Bounds(ByteSize.parse("1 MiB"), ByteSize.parse("1 GiB"))] = (
+        setting(ByteSize.parse("64 MiB"), "most bytes of all answers of one subsystem")
     )
     services: Annotated[int, Bounds(1, 10_000)] = setting(
         2000, "most services that are taken of one subsystem"

@@ -94,7 +94,7 @@ class CatalogForm(Struct, frozen=True):
     texts: tuple[Annotated[str, Meta(max_length=MAX_TEXT)], ...]
     clients: tuple[Annotated[tuple[_Index, ...], Meta(min_length=3, max_length=4)], ...]
     members: tuple[tuple[_Index, _Index], ...]
-    services: Annotated[tuple[ServiceRow, ...], Meta(max_length=MAX_SERVICES)]
+    services: Annotated[tuple[msgspec.Raw, ...], Meta(max_length=MAX_SERVICES)]  # of ServiceRow
     vocabulary: msgspec.Raw
 
 

@@ -36,6 +36,8 @@ from catalog.services import ServiceType
 from trust.errors import MalformedMessage
 from trust.ids import ClientId, ServiceId
 
+_SERVICE = msgspec.json.Decoder(ServiceRow)  # one at a time: all rows at once take much memory
+
 
 def read_catalog(plain: bytes) -> Catalog:
     """Read the JSON of a catalog; raises MalformedMessage with a sentence."""
@@ -59,7 +61,7 @@ def _catalog(read: CatalogForm) -> Catalog:
     known = {one.uri: one.uri for one in vocabulary.concepts}
     reader = _Reader(tuple(known.get(text, text) for text in read.texts))
     reader.clients = tuple(reader.client(row) for row in read.clients)
-    services = tuple(reader.service(one) for one in read.services)
+    services = tuple(reader.service(_SERVICE.decode(one)) for one in read.services)
     catalog = Catalog(
         instance=read.instance,
         version=read.version,

@@ -27,9 +27,10 @@ from trust.ids import ClientId
 def write_catalog(catalog: Catalog) -> bytes:
     """The JSON of a catalog."""
     writer = _Writer()
-    services = tuple(writer.service(one) for one in catalog.services)
+    encode = msgspec.json.encode
+    services = tuple(msgspec.Raw(encode(writer.service(one))) for one in catalog.services)
     members = tuple((writer.client(one.id), writer.text(one.name)) for one in catalog.members)
-    return msgspec.json.encode(
+    return encode(
         CatalogForm(
             format=FORMAT,
             instance=catalog.instance,
