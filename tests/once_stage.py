@@ -2,7 +2,8 @@
 
 Each registry is a service of the provider: `people` and `taxes` answer well, `down` is not there,
 `slow` takes its time, `liar` answers other types than it says, `closed` has given no right, `old`
-speaks SOAP, `plain` knows nothing of grants, `spare` has what `down`, `slow` and `closed` have.
+speaks SOAP, `plain` knows nothing of grants, `spare` has what `down`, `slow` and `closed` have;
+`granted` gives what its terms allow.
 """
 
 import asyncio
@@ -38,7 +39,9 @@ from catalog.meaning.vocabulary import (
     Vocabulary,
 )
 from catalog.services import AccessRight, ConnectionType, HostedClient, ServiceType
+from catalog.terms import Terms
 from node.exchange.systems_port import Page
+from node.log.uses import DataUse
 from node.once.resolver.api import OnceApi, open_once_api
 from node.once.resolver.settings import ResolverSettings
 from scripts.postgres import PostgresServer
@@ -70,12 +73,15 @@ INCOME, INSURED, CAR, HOUSE, DEBT, STATUS, PAID, HEIGHT, DOG = (
     )
 )  # fmt: skip
 TERRITORY, SCHOOL, POOL_CARD = "urn:t:territory", "urn:t:school", "urn:t:pool-card"
+GRANTED, WITHHELD, DERIVED = (f"urn:t:granted-{one}" for one in ("name", "born", "adult"))
 PORTAL = replace(CONSUMER, subsystem_code="portal")
 STRANGER = replace(CONSUMER, subsystem_code="stranger")
 
 _TYPES = {
     BORN: FactType.DATE,
+    WITHHELD: FactType.DATE,
     ADULT: FactType.BOOLEAN,
+    DERIVED: FactType.BOOLEAN,
     CHILDREN: FactType.TEXT,
     INCOME: FactType.NUMBER,
     HEIGHT: FactType.INTEGER,
@@ -92,6 +98,7 @@ _FACTS = {
     "slow": {"house": "the slow one"},
     "liar": {"height": "tall", "debt": "none"},
     "closed": {"insured": "nobody knows"},
+    "granted": {"name": "Ana", "born": "2001-02-03", "secret": "x"},
     "plain": {"name": "Ana", "born": "2001-02-03", "dog": None},
     "schools": {"school": "School 1"},
 }  # fmt: skip
@@ -138,6 +145,13 @@ def _soap() -> CatalogService:
     )
 
 
+def granted_service() -> CatalogService:
+    return _rest(
+        "granted", PERSON, ("/name", GRANTED), ("/born", WITHHELD),
+        views=(View("adult", "born", Rule.YEARS_AT_LEAST, "18", DERIVED),),
+    )  # fmt: skip
+
+
 def catalog() -> Catalog:
     people = _rest(
         "people", PERSON,
@@ -159,6 +173,7 @@ def catalog() -> Catalog:
         _rest("spare", PERSON, ("/car", CAR), ("/house", HOUSE), ("/dog", DOG)),
         _rest("schools", PERSON, ("/school", SCHOOL)),
         plain,
+        granted_service(),
         _soap(),
     )
     return Catalog(
@@ -206,6 +221,7 @@ def _vocabulary(services: tuple[CatalogService, ...]) -> Vocabulary:
             Authority((INSURED,), service_id("closed")),
             Authority((HEIGHT, DEBT), service_id("liar")),
             Authority((DOG,), service_id("spare")),
+            Authority((GRANTED, WITHHELD, DERIVED), service_id("granted")),
             Authority(("urn:t:born-plain", ADULT, "urn:t:none"), service_id("plain")),
             Authority((STATUS, PAID), service_id("getState")),
             Authority((SCHOOL,), service_id("schools"), territory="T1"),
@@ -227,6 +243,7 @@ class Stage:
     api: OnceApi
     catalog: Catalog | None = field(default_factory=catalog)
     now: datetime | None = None
+    refused: list[DataUse] = field(default_factory=list)
 
     async def post(
         self, path: str, body: object = None, client: ClientId = CONSUMER, **headers: str
@@ -313,10 +330,18 @@ async def once_stage(folder: Path, postgres: PostgresServer) -> AsyncIterator[St
             services=(
                 *(rest_service(f"{base}/{code}", code) for code in codes),
                 rest_service(f"{base}/closed", "closed"),
+                rest_service(f"{base}/granted", "granted", mapping=granted_service().mapping),
                 rest_service("http://127.0.0.1:9/", "down"),
                 wsdl_service(base, "getState"),
             ),
-            rights=tuple(AccessRight(CONSUMER, code) for code in (*codes, "down", "getState")),
+            rights=(
+                *(AccessRight(CONSUMER, code) for code in (*codes, "down", "getState")),
+                AccessRight(
+                    CONSUMER,
+                    "granted",
+                    terms=Terms(fields=("name", "adult"), purposes=(PURPOSE,)),
+                ),
+            ),
         )
         civil = await instance.add("CIVIL", PROVIDER, hosted=[offered])
         hosted = [
@@ -344,6 +369,7 @@ def _with_api(stage: Stage) -> Stage:
         lambda use: use,
         stage.clock,
         settings,
+        stage.refused.append,
     )
     folders = cast(dict[str, Page], stage.consumer.running.systems_port.folders)
     folders["/once"] = stage.api

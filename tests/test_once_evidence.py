@@ -18,7 +18,9 @@ from tests.once_stage import (
     CAR,
     CHILDREN,
     DEBT,
+    DERIVED,
     DOG,
+    GRANTED,
     HEIGHT,
     HOUSE,
     INCOME,
@@ -32,6 +34,7 @@ from tests.once_stage import (
     STATUS,
     TAX_NUMBER,
     TERRITORY,
+    WITHHELD,
     Stage,
     answer,
     once_stage,
@@ -154,6 +157,30 @@ async def test_down_slow_lying_and_closed_sources_leave_the_rest_complete(stage:
     }
     assert reasons(found) == {HEIGHT: "wrong_type", INSURED: "no_right"}
     assert {one["who_can_fix"] for one in found["missing"]} == {"source"}
+
+
+async def test_of_a_grant_comes_what_it_covers(stage: Stage) -> None:
+    found = await stage.evidence(GRANTED, WITHHELD, DERIVED)
+    assert values(found) == {GRANTED: "Ana", DERIVED: True}
+    assert reasons(found) == {WITHHELD: "not_granted"}
+    assert not any(one["reduced_here"] for one in found["evidence"])
+    row = await stage.pool.fetchrow(
+        "SELECT * FROM data_use WHERE exchange_id = $1 AND side = 'consumer'",
+        found["evidence"][0]["exchange_id"],
+    )
+    assert row is not None
+    assert row["grant_number"] > 0
+    assert (row["withheld"], row["derived"]) == (["/born", "/secret"], ["adult"])
+
+
+async def test_refusals_have_their_reason_and_are_remembered(stage: Stage) -> None:
+    stage.refused.clear()
+    found = await stage.evidence(GRANTED, INSURED, purpose="urn:t:other", legal_basis="x")
+    assert reasons(found) == {GRANTED: "purpose_not_granted", INSURED: "no_right"}
+    refused = {one.service.service_code: one.refusal for one in stage.refused}
+    assert refused == {"granted": "purpose_not_granted", "closed": "no_right"}
+    assert {one.subject for one in stage.refused} == {f"{PERSON}|{NUMBER}".encode()}
+    assert all(one.exchange_id and one.message_id for one in stage.refused)
 
 
 async def test_what_is_late_is_missing_at_the_deadline(stage: Stage) -> None:
