@@ -17,7 +17,7 @@ _HERE = (
 )
 
 _DIGESTS = """
-SELECT type, url, verify_tls, encode(sha256(content), 'hex') AS digest FROM description
+SELECT type, url, verify_tls, encode(digest, 'hex') AS digest FROM description
 WHERE client_id = (SELECT id FROM hosted_client WHERE instance = $1 AND member_class = $2
                    AND member_code = $3 AND subsystem_code = $4)
 """

@@ -1,6 +1,7 @@
 """Descriptions of services: declared, judged, kept in the database, and seen in the snapshot."""
 
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -206,3 +207,12 @@ def test_a_wrong_declaration_is_refused(old: str, new: str, said: str, tmp_path:
 def test_codes_of_the_node_are_refused(code: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="a code that the node does not answer"):
         read(DECLARED.replace('"api"', f'"{code}"'), tmp_path)
+
+
+async def test_digests_of_descriptions_are_those_of_their_bytes(pool: Pool) -> None:
+    await ServiceStore(pool).replace((CLIENT,))
+    store = DescriptionStore(pool)
+    assert await store.digests(PERSONS) == {}
+    await store.keep(SOURCE, KEPT)
+    assert await store.digests(PERSONS) == {SOURCE: hashlib.sha256(KEPT.content).hexdigest()}
+    assert await store.digests(ClientId("EX", "GOV", "9999")) == {}

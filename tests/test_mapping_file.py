@@ -219,6 +219,15 @@ def test_the_file_in_the_documentation_is_one() -> None:
     assert endpoint.view["small_pension"].source == "paid"
 
 
+@pytest.mark.parametrize("ends_in", ["a", "view0", "nothing"])
+def test_a_long_chain_of_views_is_told_at_once(ends_in: str) -> None:
+    chain = [View(f"view{number}", f"view{number + 1}", Rule.PRESENT) for number in range(1999)]
+    views = (*chain, View("view1999", ends_in, Rule.PRESENT))
+    endpoint = EndpointMapping("GET", "/a", fields=(FieldMapping("a", "/a"),), views=views)
+    found = [problem.found for problem in mapping_problems(ServiceMapping((endpoint,)))]
+    assert sum("more than 16 views one after the other" in one for one in found) >= 1980
+
+
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 RULES = st.sampled_from(list(Rule))
 VIEWS = st.lists(st.builds(View, NAMES, NAMES, RULES, st.sampled_from(["", "1", "x"])), max_size=5)

@@ -19,6 +19,7 @@ Problems = Iterator[SettingProblem]
 
 METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE")
 MAX_YEARS = 1000
+MAX_CHAIN = 16  # views that follow from each other
 MAX_PARAMETERS = 100  # of one endpoint
 MAX_FIELDS = 2000  # of one endpoint; so many views, too
 MAX_NAME = 1000  # characters
@@ -178,12 +179,11 @@ def _fields(endpoint: EndpointMapping, place: Place) -> Problems:
 
 
 def _views(endpoint: EndpointMapping, place: Place) -> Problems:
-    circles = _circles(endpoint)
     for index, view in enumerate(endpoint.views):
         here = (*place, "views", index)
-        if view.name in circles:
-            expected = "a source that leads to a field"
-            yield SettingProblem((*here, "source"), circles[view.name], expected)
+        astray = _astray(view, endpoint)
+        if astray:
+            yield SettingProblem((*here, "source"), astray, "a source that leads to a field")
         elif view.source not in endpoint.field and view.source not in endpoint.view:
             known = ", ".join([*endpoint.field, *endpoint.view])[:500] or "it has none"
             expected = f"a field or view of this endpoint: {known}"
@@ -192,21 +192,18 @@ def _views(endpoint: EndpointMapping, place: Place) -> Problems:
             yield from _fit(view, endpoint, here)
 
 
-def _circles(endpoint: EndpointMapping) -> Mapping[str, str]:
-    """The views that follow from themselves, each with the way that leads back to it."""
-    found: dict[str, str] = {}
-    for view in endpoint.views:
-        way = [view.name]
-        current: View | None = view
-        while current is not None and current.source not in endpoint.field:
-            way.append(current.source)
-            if current.source == view.name:
-                found[view.name] = "the circle " + " → ".join(f"'{name}'" for name in way)
-                break
-            if current.source in way[:-1]:
-                break  # a circle that it leads into and is no part of
-            current = endpoint.view.get(current.source)
-    return found
+def _astray(view: View, endpoint: EndpointMapping) -> str:
+    """Why a view's sources never come to an end, with the way back to itself; empty otherwise."""
+    way = [view.name]
+    current: View | None = view
+    while current is not None and current.source not in endpoint.field:
+        way.append(current.source)
+        if current.source == view.name:
+            return "the circle " + " → ".join(f"'{name}'" for name in way)
+        if len(way) > MAX_CHAIN:
+            return f"more than {MAX_CHAIN} views one after the other: '{view.name}' → '{way[1]}' …"
+        current = endpoint.view.get(current.source)
+    return ""
 
 
 def type_of(name: str, endpoint: EndpointMapping) -> FactType | None:

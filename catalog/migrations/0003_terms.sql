@@ -14,4 +14,5 @@ ALTER TABLE service
     ADD COLUMN about text NOT NULL DEFAULT '';  -- empty: nothing
 
 ALTER TABLE description
-    ADD COLUMN mappings text NOT NULL DEFAULT '';  -- what it says of facts; empty: nothing
+    ADD COLUMN mappings text NOT NULL DEFAULT '',  -- what it says of facts; empty: nothing
+    ADD COLUMN digest bytea NOT NULL GENERATED ALWAYS AS (sha256(content)) STORED;
