@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from catalog.services import ServiceType
+from catalog.services import AccessRight, ConnectionType, HostedClient, ServiceType
+from catalog.terms import Terms
 from node.exchange.builtin import Call, RestAnswer
 from node.messages.rest import RestRequestHead
 from node.once.citizen.settings import CitizenSettings, PortalSettings, TrackerSettings
@@ -19,8 +20,17 @@ from node.once.uses import Openness
 from node.parts.database import open_database
 from scripts.postgres import PostgresServer
 from tests.citizen_stage import CODE, SUBJECT, use, write
-from tests.instance import CONSUMER, PROVIDER, SERVICE, Instance, NodeUnderTest, utc_now
-from tests.scene import records
+from tests.instance import (
+    CONSUMER,
+    PROVIDER,
+    SERVICE,
+    Instance,
+    NodeUnderTest,
+    rest_service,
+    utc_now,
+)
+from tests.scene import CLIENT, PATH, System, call, records
+from tests.terms_stage import INTENT, MAPPING, PERSON, PURPOSE, SCHEME, forty
 from trust.ids import ClientId, GlobalGroupId, ServiceId
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,7 +39,7 @@ LIAR = ClientId("TEST", "GOV", "1002", "liar")
 PLAIN = ClientId("TEST", "GOV", "1003", "plain")
 DOWN = ClientId("TEST", "GOV", "1004", "down")
 SETTINGS = CitizenSettings(
-    tracker=TrackerSettings(clients=(CONSUMER,), scheme="national-id"),
+    tracker=TrackerSettings(clients=(CONSUMER,), scheme=SCHEME),
     portal=PortalSettings(clients=(CONSUMER,), patience=timedelta(seconds=10)),
 )
 SEALED = OpennessRule(
@@ -68,7 +78,7 @@ class Scene:
 
     async def usage(self, **more: str) -> tuple[int, str, str]:
         """Status, type and text of what the portal gets."""
-        asked = {"scheme": "national-id", "value": CODE} | more
+        asked = {"scheme": SCHEME, "value": CODE} | more
         headers = {"X-Road-Client": CONSUMER.path, "X-Road-UserId": CODE}
         url = f"{self.muni.url}/once/v1/usage"
         async with (
@@ -82,10 +92,21 @@ def telling_citizens(node: NodeUnderTest, citizens: CitizenSettings) -> None:
     node.settings = replace(node.settings, once=OnceSettings(citizens=citizens))
 
 
+def registry(url: str) -> HostedClient:
+    """A registry that gives one of forty fields for one purpose."""
+    terms = Terms(fields=("f7",), purposes=(PURPOSE,))
+    return HostedClient(
+        PROVIDER,
+        connection=ConnectionType.HTTP,
+        services=(rest_service(url, mapping=MAPPING, title="Persons"),),
+        rights=(AccessRight(CONSUMER, SERVICE.service_code, terms=terms),),
+    )
+
+
 async def remember(node: NodeUnderTest) -> None:
     """Put uses of somebody's data into a node."""
     pool, now = await open_database(node.dsn, node.settings), utc_now()
-    subject = node.running.once.citizens.pseudonyms.of("national-id", CODE)
+    subject = node.running.once.citizens.pseudonyms.of(SCHEME, CODE)
     uses = [
         use(n, time=now - timedelta(minutes=n), client=CONSUMER, service=SERVICE, subject=subject)
         for n in range(1, 4)
@@ -100,14 +121,15 @@ async def remember(node: NodeUnderTest) -> None:
 async def scene(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
 ) -> AsyncIterator[Scene]:
-    async with Instance(tmp_path_factory.mktemp("citizen"), postgres_server) as instance:
-        civil = await instance.add("CIVIL", PROVIDER)
+    folder = tmp_path_factory.mktemp("citizen")
+    async with System(forty).listening() as system, Instance(folder, postgres_server) as instance:
+        civil = await instance.add("CIVIL", PROVIDER, hosted=[registry(system.url)])
         liar = await instance.add("LIAR", LIAR)
         plain = await instance.add("PLAIN", PLAIN)
         await instance.add("DOWN", DOWN)
         muni = await instance.add("MUNI", CONSUMER)
         telling_citizens(civil, replace(SETTINGS, openness=(SEALED,)))
-        telling_citizens(muni, replace(SETTINGS, tracker=TrackerSettings(scheme="national-id")))
+        telling_citizens(muni, replace(SETTINGS, tracker=TrackerSettings(scheme=SCHEME)))
         await instance.start(civil, liar, plain, muni)
         liar.running.exchanges.provider.built_in = (Liar(),)
         await remember(civil)
@@ -129,6 +151,21 @@ async def test_what_some_nodes_know_is_told_whatever_the_others_do(scene: Scene)
         DOWN.path: "silent",
         CONSUMER.path: "plain",
     }
+
+
+async def test_a_clerk_s_call_is_seen_by_whom_it_was_about(scene: Scene) -> None:
+    case = (*INTENT, ("X-Road-Issue", "case 9"))
+    given = await call(scene.muni, target=f"{PATH}{PERSON}", headers=(CLIENT, *case))
+    assert json.loads(given.body) == {"person": {"f7": "secret 7"}}
+    refused = await call(scene.muni, target=f"{PATH}{PERSON}")
+    assert (refused.first("X-Road-Error") or "").endswith("access_denied.purpose_missing")
+    _, _, text = await scene.usage(value=PERSON.rpartition("/")[2])
+    (found,) = json.loads(text)["usages"]
+    assert found["exchangeId"] == given.first("x-road-request-id")
+    assert (found["purpose"], found["legalBasis"]) == (PURPOSE, "urn:ex:law:1")
+    assert (found["caseId"], found["facts"]) == ("case 9", ["urn:c:f7"])
+    assert (found["receiver"], found["source"]) == (CONSUMER.path, SERVICE.path)
+    assert "secret" not in text
 
 
 async def test_who_looked_stands_in_the_log_of_both_nodes(scene: Scene) -> None:
@@ -174,7 +211,6 @@ async def test_who_is_in_a_group_is_judged_by_the_trust_list_of_now(scene: Scene
 
 async def test_nodes_have_different_pseudonyms_for_one_person(scene: Scene) -> None:
     found = {
-        node.running.once.citizens.pseudonyms.of("national-id", CODE)
-        for node in (scene.civil, scene.muni)
+        node.running.once.citizens.pseudonyms.of(SCHEME, CODE) for node in (scene.civil, scene.muni)
     }
     assert len({*found, SUBJECT}) == 3
