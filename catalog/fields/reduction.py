@@ -10,6 +10,7 @@ Pure: the same for an exchange, for a preview and for a test.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from catalog.fields.json_text import build_json, parse_json
 from catalog.fields.paths import ANY, pointer_to
@@ -106,6 +107,7 @@ class Tally:
         )
 
 
+@lru_cache(4096)  # an endpoint withholds the same places again and again
 def shown_path(steps: tuple[str, ...]) -> str:
     """A path as it may stand in a header, a database and a line, whatever the system's names."""
     return pointer_to(tuple(map(_shown, steps)))[:_LONGEST_PATH] or _ROOT
@@ -187,8 +189,12 @@ class _Cutter:
         place: Places,
     ) -> dict[str, object]:
         kept: dict[str, object] = {}
+        whole = granted and asked
         for name, item in value.items():
             below = spots_below(spots, (name,), granted=granted, asked=asked)
+            if not below and not whole:
+                _withhold(item, place.at(name))
+                continue
             found = self.value(item, below, granted, asked, place.at(name))
             if found is not _OUT:
                 kept[name] = found
@@ -222,12 +228,12 @@ class _Cutter:
 
 def _withhold(value: object, place: Places) -> None:
     """Name everything of a value that does not go out."""
-    if isinstance(value, dict) and value:
+    if not value or not isinstance(value, (dict, list)):
+        place.withheld = True
+    elif isinstance(value, dict):
         for name, item in value.items():
             _withhold(item, place.at(name))
-    elif isinstance(value, list) and value:
+    else:
         items = place.at(ANY)
         for item in value:
             _withhold(item, items)
-    else:
-        place.withheld = True

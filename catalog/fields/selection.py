@@ -4,7 +4,7 @@ Grants and requests name fields by the names of the mapping, by the URIs of thei
 their paths. A path that no field of the mapping has means all that stands below it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from catalog.fields.paths import steps_of
@@ -206,14 +206,10 @@ def spots_below(
         steps: what the step is called; an item of a list has two names.
         granted, asked: whether everything below is granted, or asked for, already.
     """
-    return tuple(_open(spots, steps, granted=granted, asked=asked))
-
-
-def _open(
-    spots: Sequence[Spot], steps: Sequence[str], *, granted: bool, asked: bool
-) -> Iterator[Spot]:
+    found = []
     for spot in spots:
         for step in steps:
-            found = spot.below.get(step)
-            if found and (granted or found.may_grant) and (asked or found.may_ask):
-                yield found
+            below = spot.below.get(step)
+            if below and (granted or below.may_grant) and (asked or below.may_ask):
+                found.append(below)
+    return tuple(found)
