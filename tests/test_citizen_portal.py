@@ -68,7 +68,7 @@ def saying(document: object, status: int = 200) -> Behaviour:
     return answer
 
 
-def failing(error: Exception) -> Behaviour:
+def failing(error: BaseException) -> Behaviour:
     async def answer(_request: OwnRequest) -> OwnAnswer:
         raise error
 
@@ -194,7 +194,7 @@ async def test_others_that_fail_are_named_and_take_nothing_away() -> None:
                 saying({"usages": "none"}),
                 saying(b"", 500),
                 failing(RuntimeError("a mistake of ours")),
-                failing(NetworkFailure("gone", "io_error")),
+                failing(asyncio.CancelledError("by somebody else")),
             ],
             strict=True,
         )

@@ -176,7 +176,7 @@ class Everywhere:
 def _outcome(source: Source, task: asyncio.Task[Asked], begun: bool) -> Asked:
     if not begun:
         return Asked(source, Standing.NOT_ASKED, "there was no time to ask")
-    if not task.done():
+    if not task.done() or task.cancelled():
         return Asked(source, Standing.SILENT, "did not answer in time")
     error = task.exception()
     if error is None:
