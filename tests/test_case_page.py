@@ -131,6 +131,8 @@ async def test_a_case_tells_facts_gaps_and_what_was_withheld(pages: Pages) -> No
     for part in (
         "School benefit for Elsaan Filiberg",
         "4 papers spared",
+        "1 fact missing",
+        "asked at 20",
         "Date of birth 1967-05-04 Civil Registry",
         "58571 Tax Authority",
         "yes Civil Registry",

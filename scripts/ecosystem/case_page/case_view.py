@@ -19,6 +19,16 @@ _FIXERS = {
     "own_operator": "the operator of the Municipality's node",
 }
 _LONGEST_VALUE = 300  # characters
+_SHORT = 24  # characters of a value that stands in one line
+_LOOKS = (
+    "The case: facts of three registries, each with its source, its time and its proof. The tax"
+    " debt is missing: nobody has granted it. The page says who can, and how.",
+    "A proof: the receipt of an exchange, judged step by step by the anchor alone, and a download.",
+    "The reduced library fee: two answers, yes or no. The birth date and the income that they come"
+    " from do not leave their registries.",
+    "The citizen: who asked for which facts, for what, under which case number and law.",
+    "The auditor: every exchange judged, and what each node counted.",
+)
 
 
 def case_address(case: Case) -> str:
@@ -69,6 +79,8 @@ def start_page(frame: Frame, people: Iterable[Person], procedures: Iterable[Proc
             class_="lead",
         ),
         form,
+        tag("h2", "What there is to see"),
+        tag("ol", [tag("li", look) for look in _LOOKS]),
         here="/",
     )
 
@@ -118,10 +130,10 @@ def case_page(frame: Frame, case: Case, words: Words, grant_commands: Sequence[s
         _outcome(case),
         cards(
             (
-                (len(answer.evidence), "facts had"),
-                (len(answer.missing), "facts missing"),
-                (len(answer.exchanges), "registries gave them"),
-                (answer.spared, "papers spared"),
+                (len(answer.evidence), "fact", "facts"),
+                (len(answer.missing), "fact missing", "facts missing"),
+                (len(answer.exchanges), "registry gave them", "registries gave them"),
+                (answer.spared, "paper spared", "papers spared"),
             )
         ),
         tag("h2", "Facts"),
@@ -143,7 +155,7 @@ def case_page(frame: Frame, case: Case, words: Words, grant_commands: Sequence[s
 
 def _outcome(case: Case) -> Markup:
     about = tag("span", "National id ", tag("code", case.person.national_id),
-                f", asked at {moment(case.opened)}.")  # fmt: skip
+                ", asked at ", moment(case.opened), ".")  # fmt: skip
     if not case.answer.missing:
         return notice("good", tag("strong", "Everything is there."), about)
     text = "Something is missing; what is there stands."
@@ -154,7 +166,7 @@ def _facts(case: Case, words: Words) -> Markup:
     rows = [
         (
             worded(words.fact(one.concept)),
-            tag("span", worded(value_text(one.value)), class_="value"),
+            _value(one.value),
             join(worded(one.source_name or one.source), _reduced(one)),
             moment(one.valid_at),
             link(proof_address(case, one.exchange_id), "Proof"),
@@ -168,6 +180,11 @@ def _reduced(fact: Fact) -> Markup | None:
     if not fact.reduced_here:
         return None
     return tag("small", " (the whole answer came; the Municipality's node took the fact)")
+
+
+def _value(value: object) -> Markup:
+    text = value_text(value)
+    return tag("span", worded(text), class_="value" if len(text) > _SHORT else "value short")
 
 
 def value_text(value: object) -> str:

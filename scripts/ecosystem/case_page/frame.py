@@ -23,9 +23,9 @@ label.choice:has(input:checked) { outline: 2px solid var(--link); }
 label.choice small { display: block; color: var(--quiet); font-size: .88rem; }
 form.inline { display: inline-block; margin: .3rem .6rem .3rem 0; }
 .value { font-weight: 600; }
+.short { white-space: nowrap; }
+th, td { overflow-wrap: break-word; }
 .missing { color: var(--warn); }
-.steps-list { list-style: none; padding: 0; }
-.steps-list > li { border-bottom: 1px solid var(--line); padding: .45rem 0; }
 .uses ol { list-style: none; padding: 0; }
 .uses ol > li { border-top: 1px solid var(--line); padding: .75rem 0; }
 .uses .note { background: var(--soft); padding: .6rem .8rem; border-radius: .3rem; }
@@ -103,12 +103,13 @@ def notice(style: str, *content: Child) -> Markup:
     return tag("div", *(tag("p", one) for one in content), class_=f"notice {style}")
 
 
-def cards(numbers: Sequence[tuple[int, str]]) -> Markup:
-    return tag(
-        "ul",
-        [tag("li", tag("strong", str(count)), text) for count, text in numbers],
-        class_="cards",
-    )
+def cards(numbers: Sequence[tuple[int, str, str]]) -> Markup:
+    """Numbers with what is counted, for one and for any other number."""
+    items = [
+        tag("li", tag("strong", str(count)), one if count == 1 else more)
+        for count, one, more in numbers
+    ]
+    return tag("ul", items, class_="cards")
 
 
 def commands(*lines: str) -> Markup:

@@ -51,7 +51,7 @@ def proof_page(
     )
     return frame.page(
         "Proof",
-        heading(f"Proof for case {case.number}", join("An answer of ", worded(fact.source_name))),
+        heading(f"Proof for case {case.number}", join("Signed answer: ", worded(fact.source_name))),
         _verdict(verdict),
         facts(
             (
