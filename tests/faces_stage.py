@@ -169,7 +169,7 @@ SERVICES = (
     ),
     CatalogService(
         STATUS, ServiceType.WSDL, "Status of contributions", mapping=ServiceMapping((_STATUS,)),
-        plain=True,
+        plain=True, unheard_since=datetime(2026, 11, 18, 7, 0, tzinfo=UTC),
     ),
     CatalogService(
         OLD, ServiceType.REST, "Persons, the old way",

@@ -183,6 +183,7 @@ def test_life_cycles_are_told_before_all_else() -> None:
 
     assert "will be withdrawn on 2027-06-01" in notice(stage.OLD)
     assert "Use instead: Persons by national id" in notice(stage.OLD)
+    assert "has not told of it since 2026-11-18 07:00 UTC" in notice(stage.STATUS)
     assert "This is a draft" in notice(stage.DRAFT)
     assert "was withdrawn" in notice(stage.GONE)
     assert not read(f"/services/{stage.PERSONS.path}").xpath("//div[contains(@class, 'notice')]")

@@ -47,6 +47,7 @@ def service_page(desk: Desk, service: CatalogService) -> Answer:
         title_of(service),
         heading("Service", [worded(name(title_of(service))), " ", life_mark(about.life)]),
         life_notice(about.life, desk.day),
+        _unheard_notice(service),
         about.description and tag("p", worded(about.description), class_="lead"),
         _who_and_how(desk, service),
         _plain_notice(service),
@@ -111,6 +112,14 @@ def _availability(known: Availability | None) -> str | None:
     share = 100 * known.answered / known.calls
     told = f"{share:.1f} %" if known.answered < known.calls else "all"
     return f"{told} of {known.calls} calls were answered since {known.since:%Y-%m-%d}"
+
+
+def _unheard_notice(service: CatalogService) -> Markup | None:
+    if service.unheard_since is None:
+        return None
+    told = f"Its node has not told of it since {service.unheard_since:%Y-%m-%d %H:%M} UTC."
+    more = "What stands here may be out of date."
+    return tag("div", tag("p", tag("strong", told), " ", more), class_="notice warn")
 
 
 def _plain_notice(service: CatalogService) -> Markup | None:

@@ -84,10 +84,7 @@ def _concepts_called(desk: Desk, text: str) -> Sequence[str]:
 
 
 def services_page(desk: Desk, question: Question) -> Answer:
-    services = sorted(
-        desk.view.catalog.services, key=lambda one: (one.title.casefold(), one.id.path)
-    )
-    page = page_of(services, question)
+    page = page_of(desk.view.by_title, question)
     items = [service_item(desk, one) for one in page.items]
     return _list_page(desk, question, "Services", page, items)
 

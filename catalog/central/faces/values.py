@@ -59,6 +59,7 @@ def service_value(view: CatalogView, service: CatalogService, root: str, day: da
         "description_digest": service.description_digest or None,
         "availability": used
         and {"since": used.since.isoformat(), "calls": used.calls, "answered": used.answered},
+        "unheard_since": service.unheard_since and service.unheard_since.isoformat(),
         "page": f"{root}/services/{service.id.path}",
     }
 

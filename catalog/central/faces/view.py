@@ -49,6 +49,14 @@ class CatalogView:
         return {one.id.path: one for one in self.catalog.services}
 
     @cached_property
+    def by_title(self) -> tuple[CatalogService, ...]:
+        """Services as a list for people has them."""
+        order = sorted(
+            self.catalog.services, key=lambda one: (title_of(one).casefold(), one.id.path)
+        )
+        return tuple(order)
+
+    @cached_property
     def holdings(self) -> Mapping[str, tuple[Holding, ...]]:
         """Who has a fact, by concept URI; authoritative or not."""
         found: dict[str, list[Holding]] = {}
