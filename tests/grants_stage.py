@@ -121,9 +121,12 @@ class GrantStage:
         assert grant.their_number is not None
         return number, grant.their_number
 
+    async def settle(self) -> None:
+        """Let the provider's node see what was given; what is taken away it sees by itself."""
+        await self.civil.node.running.services.refresh()
+
     async def call(self, path: str = "/people/7", purpose: str = PURPOSE) -> RawMessage:
         headers = (("X-Road-Client", CONSUMER.path), ("Once-Purpose", purpose))
-        await self.civil.node.running.services.refresh()
         return await call(self.muni.node, "GET", PATH + path, headers)
 
 

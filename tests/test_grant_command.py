@@ -143,7 +143,8 @@ async def test_a_refusal_and_a_withdrawal_are_told(
 async def test_another_kind_of_node_is_said_so_at_once(
     stage: GrantStage, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["request", *CLIENT, "--service", f"{STRANGER.colons}:x", "--reason", "Why not"]
+    words = ["request", *CLIENT, "--service", f"{STRANGER.colons}:x", "--legal-basis", "Act",
+             "--reason", "Why not"]  # fmt: skip
     async with sending(stage.muni):
         assert await command(stage.muni, *words) == 1
     assert "it is none of our kind" in capsys.readouterr().out

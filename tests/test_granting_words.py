@@ -58,7 +58,7 @@ def asked(**changes: object) -> AskedGrant:
     "message",
     [
         Ask(ASKED, SERVER),
-        Ask(asked(terms=Terms(), endpoint=Endpoint(), reason=""), SERVER),
+        Ask(asked(terms=Terms(legal_basis="Act"), endpoint=Endpoint(), reason=""), SERVER),
         Withdrawal(ASKED.id, "No more"),
         DecisionTold(ASKED.id, GrantState.APPROVED, 17, TERMS, "Fine"),
         DecisionTold(ASKED.id, GrantState.APPROVED, 17, Terms()),
@@ -107,6 +107,7 @@ def test_what_says_nothing_of_a_grant_is_refused(raw: bytes, reason: str) -> Non
     ("bad", "reason"),
     [
         (asked(terms=replace(TERMS, legal_basis="")), "without a legal basis"),
+        (asked(terms=Terms()), "a grant has a term"),
         (asked(terms=replace(TERMS, fields=())), "no field"),
         (asked(terms=replace(TERMS, fields=("a\u202eb",))), "only characters that can be printed"),
         (asked(terms=replace(TERMS, fields=("a,b",))), "without a comma"),

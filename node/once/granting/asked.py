@@ -17,7 +17,7 @@ from catalog.declared_access import FieldText
 from catalog.declared_services import Code, EndpointText, Title
 from catalog.services import BASE_ENDPOINT, Endpoint
 from catalog.term_rules import term_problems
-from catalog.terms import Quota, Terms
+from catalog.terms import NO_TERMS, Quota, Terms
 from catalog.uris import Uri
 from trust.errors import MalformedMessage
 from trust.ids import ClientId, ServiceId, suspicious
@@ -105,7 +105,13 @@ def _asked_problems(asked: AskedGrant) -> Iterator[str]:
 
 
 def terms_problems(terms: Terms) -> Iterator[str]:
-    """What is wrong with terms, in sentences."""
+    """What is wrong with terms, in sentences.
+
+    A right without any could not be taken away at once, for it is judged as X-Road's are, and what
+    it gave would not be remembered under its number.
+    """
+    if terms == NO_TERMS:
+        yield "a grant has a term: fields, purposes, a quota, dates, or a legal basis at least"
     fields = terms.fields or ()
     if len(fields) > MOST_FIELDS or len(terms.purposes) > MOST_PURPOSES:
         yield f"at most {MOST_FIELDS} fields and {MOST_PURPOSES} purposes"

@@ -1,7 +1,7 @@
 """The provider's side: taking requests in, and deciding on them. Approval makes the right."""
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from catalog.granted import give_right, next_number, take_right
@@ -44,7 +44,7 @@ class Deciding:
     """Requests to this node's clients; everything raises StorageError."""
 
     pool: Pool
-    settings: GrantSettings = GrantSettings()
+    settings: GrantSettings = field(default_factory=GrantSettings)
 
     # --- what comes by messages -------------------------------------------------------------------
 
