@@ -4,6 +4,7 @@ The regular expressions are those of RIA's xrdinfo, the keys those of the NIIS c
 (messages.md 9.4, 9.5).
 """
 
+import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ import pytest
 import pytest_asyncio
 from lxml import etree
 
+from catalog.central.wire import SERVICE_CODE, decode_entry
 from scripts.postgres import PostgresServer
 from tests.instance import CONSUMER, PROVIDER
 from tests.metadata_stage import (
@@ -76,6 +78,22 @@ def rest_error(answer: RawMessage) -> tuple[int, str, str]:
     told = json.loads(answer.body)
     assert answer.first("X-Road-Error") == told["type"]
     return answer.status, told["type"], told["message"]
+
+
+async def test_the_catalog_entry_tells_every_service_and_no_right(stage: Stage) -> None:
+    await stage.rest("getOpenAPI", "?serviceCode=persons")
+    await stage.provider.running.services.refresh()
+    answer = await stage.rest(SERVICE_CODE)
+    assert (answer.status, answer.first("Content-Type")) == (200, "application/json")
+    told = {one.id.service_code: one for one in decode_entry(answer.body, PROVIDER)}
+    conf = stage.snapshot().services
+    client = conf.client(PROVIDER)
+    assert client is not None
+    assert list(told) == [service.id.service_code for service in client.services]
+    assert told["persons"].endpoints == ("GET /persons/*", "POST /persons")
+    assert told["persons"].description_digest == hashlib.sha256(OPENAPI).hexdigest()
+    assert told["undescribed"].description_digest == ""
+    assert CONSUMER.path.encode() not in answer.body
 
 
 # --- SOAP -----------------------------------------------------------------------------------------
