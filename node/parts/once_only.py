@@ -17,7 +17,7 @@ from node.once.catalog_here import CatalogHere
 from node.once.catalog_page import CatalogPage
 from node.once.catalog_service import CatalogTelling
 from node.once.citizen.assembly import CitizenLog
-from node.once.citizen.portal import USAGE_PATH, CitizenPortal
+from node.once.citizen.portal import USAGE_PATHS, CitizenPortal
 from node.once.enforcement.enforcement import Enforcement
 from node.once.granting.asking import Asking
 from node.once.granting.deciding import Deciding
@@ -137,6 +137,6 @@ class _OncePages:
     portal: CitizenPortal
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        if origin_target(request).partition("?")[0] == USAGE_PATH:
+        if origin_target(request).partition("?")[0] in USAGE_PATHS:
             return await self.portal.handle(request)
         return await self.api(request)
