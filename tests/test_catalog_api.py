@@ -1,8 +1,10 @@
 """The catalog for programs: what it answers stands in its own description."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,13 +16,18 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
 from catalog.central.entries import Catalog, CatalogService
+from catalog.central.faces.fetched import described_by
 from catalog.central.faces.openapi import describe_api
 from catalog.central.faces.question import Answer
 from catalog.central.faces.site import CatalogSite
 from catalog.central.faces.view import uri_segment
-from node.once.catalog_page import CatalogPage
+from catalog.services import HostedClient, ServerConf, Service, ServiceType
+from node.metadata.descriptions import Published
+from node.once.catalog_page import CatalogPage, open_catalog_page
 from tests import faces_stage as stage
-from tests.test_catalog_pages import HOSTILE, hostile_catalog
+from tests.test_catalog_pages import DESCRIPTION, HOSTILE, hostile_catalog
+from trust.errors import ExchangeError
+from trust.ids import ServiceId
 
 API = describe_api("/catalog")
 PATHS: Mapping[str, Any] = API["paths"]  # type: ignore[assignment]  # plain values
@@ -202,6 +209,42 @@ def _plain(page: CatalogPage) -> web.Application:
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", page.__call__)
     return app
+
+
+class Shelf:
+    """Descriptions as a node has them; one can't be had."""
+
+    async def get(self, service: Service) -> Published:
+        if service.id != stage.PERSONS:
+            raise ExchangeError("the system does not answer")
+        return Published(json.dumps(DESCRIPTION).encode(), None)
+
+
+async def test_the_node_tells_the_descriptions_of_its_own_services() -> None:
+    services = tuple(
+        Service(one, ServiceType.OPENAPI, "http://10.0.0.7/", description_url="http://10.0.0.7/d")
+        for one in (stage.PERSONS, stage.OLD)
+    )
+    hosted = ServerConf((HostedClient(stage.CIVIL, services=services),))
+    page = open_catalog_page(lambda: stage.CATALOG, Shelf(), lambda: hosted, lambda: stage.NOW)
+    async with TestClient(TestServer(_plain(page))) as client:
+
+        async def origin(service: ServiceId) -> str:
+            found = await client.get(f"/catalog/descriptions/{service.path}")
+            return (await found.text()).partition("Told from ")[2].partition(".")[0]
+
+        assert await origin(stage.PERSONS) == "its OpenAPI description"
+        assert await origin(stage.OLD) == "what the catalog knows"
+        assert await origin(stage.INCOME) == "what the catalog knows"
+
+
+async def test_a_description_is_not_waited_for_without_end() -> None:
+    async def never(_service: CatalogService) -> bytes | None:
+        await asyncio.Event().wait()
+        return None
+
+    describe = described_by(never, timedelta(milliseconds=1))
+    assert await asyncio.to_thread(describe, stage.SERVICES[0]) is None
 
 
 async def test_too_many_at_once_are_told_so() -> None:

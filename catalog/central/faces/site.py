@@ -23,6 +23,7 @@ log = logging.getLogger("sacbe.catalog")
 
 ROOT = "/catalog"
 _AT_ONCE = 4  # answers that are made side by side; the others wait
+_SLOW_AT_ONCE = 2
 _MOST_WAITING = 100
 _STYLE = STYLE.encode()
 
@@ -62,8 +63,8 @@ class CatalogSite:
     _places: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(_AT_ONCE), init=False, repr=False
     )
-    _export_place: asyncio.Semaphore = field(
-        default_factory=lambda: asyncio.Semaphore(1), init=False, repr=False
+    _slow_places: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(_SLOW_AT_ONCE), init=False, repr=False
     )
     _waiting: int = field(default=0, init=False, repr=False)
 
@@ -96,9 +97,9 @@ class CatalogSite:
         return _response(answer)
 
     def _place_for(self, target: str) -> asyncio.Semaphore:
-        """Exports are made one at a time, and in nobody's way: a large one takes long."""
-        is_export = target.startswith(f"{self.root}/v1/export.")
-        return self._export_place if is_export else self._places
+        """What may take long, exports and others' descriptions, is in nobody else's way."""
+        slow = target.startswith((f"{self.root}/v1/export.", f"{self.root}/descriptions/"))
+        return self._slow_places if slow else self._places
 
     def answer(self, target: str, headers: Mapping[str, str]) -> Answer:
         """What is answered to a request; never raises for what was asked."""
