@@ -190,22 +190,6 @@ def describe_rule(rule: Rule) -> str:
     return " ".join(said)
 
 
-def may_call(
-    conf: ServerConf,
-    caller: ClientId,
-    service: ServiceId,
-    method: str | None,
-    path: ServicePath | None,
-    in_global_group: InGlobalGroup,
-) -> bool:
-    """Whether some right of the caller covers the call, in every reading of its path.
-
-    Whether its terms are met is another question. Rights of a member say nothing of its
-    subsystems, nor the other way round.
-    """
-    return bool(covering(granted(conf, caller, service, in_global_group), method, path))
-
-
 def granted(
     conf: ServerConf,
     caller: ClientId,
@@ -214,6 +198,8 @@ def granted(
     at: datetime | None = None,
 ) -> tuple[Rule, ...]:
     """The rights to a service that the caller has, directly or by a group.
+
+    Rights of a member say nothing of its subsystems, nor the other way round.
 
     Args:
         at: leaves out those whose dates do not include the moment; without one, none is left out.
