@@ -61,7 +61,7 @@ def asked(**changes: object) -> AskedGrant:
         Ask(asked(terms=Terms(legal_basis="Act"), endpoint=Endpoint(), reason=""), SERVER),
         Withdrawal(ASKED.id, "No more"),
         DecisionTold(ASKED.id, GrantState.APPROVED, 17, TERMS, "Fine"),
-        DecisionTold(ASKED.id, GrantState.APPROVED, 17, Terms()),
+        DecisionTold(ASKED.id, GrantState.APPROVED, 17, Terms(legal_basis="Act")),
         DecisionTold(ASKED.id, GrantState.REFUSED, 17, None, "No"),
         DecisionTold(ASKED.id, GrantState.REVOKED, 17),
     ],
@@ -77,6 +77,9 @@ def test_answers_are_read() -> None:
     assert parse_problem(b"<html>") == ""
     with pytest.raises(MalformedMessage, match="a state"):
         parse_answer(build_problem("x"))
+    odd = Taken(GrantState.WAITING, 17, ServerId(PORTAL.member, "\x1b[2J"))
+    with pytest.raises(MalformedMessage, match="plain identifier"):
+        parse_answer(build_answer(odd))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +97,10 @@ def test_answers_are_read() -> None:
         (build_message(DecisionTold(ASKED.id, GrantState.WAITING, 1)), "a decision"),
         (build_message(DecisionTold(ASKED.id, GrantState.APPROVED, 1)), "the terms of what"),
         (build_message(DecisionTold(ASKED.id, GrantState.REFUSED, 1, Terms())), "the terms of"),
+        (
+            build_message(DecisionTold(ASKED.id, GrantState.APPROVED, 1, Terms(("\x1b[2J",)))),
+            "can be printed",
+        ),
         (build_message(Withdrawal(ASKED.id, "x" * 2001)), "at most 2000"),
         (build_message(Withdrawal(ASKED.id, "\x1b[2J")), "can be printed"),
     ],

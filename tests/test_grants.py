@@ -197,7 +197,7 @@ async def test_nobody_decides_or_withdraws_for_others(stage: GrantStage) -> None
     id_ = (await stage.muni.one(ours)).asked.id
     answer = await send(stage.strange, build_message(Withdrawal(id_)), STRANGER)
     assert (answer.status, b"No such request" in answer.body) == (404, True)
-    told = build_message(DecisionTold(id_, GrantState.APPROVED, 1, Terms()))
+    told = build_message(DecisionTold(id_, GrantState.APPROVED, 1, asked().terms))
     with pytest.raises(PeerFault, match="Only SUBSYSTEM:TEST/GOV/1001/persons decides"):
         await send(stage.strange, told, STRANGER, ServiceId(CONSUMER, SERVICE_CODE))
     answer = await send(stage.civil, told, PROVIDER.member, ServiceId(OTHER, SERVICE_CODE))

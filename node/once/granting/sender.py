@@ -14,7 +14,7 @@ from node.once.granting.outbox import Outbox, Outgoing
 from node.once.granting.rows import By
 from node.once.granting.settings import GrantSettings
 from node.once.granting.speaking import Ask
-from node.once.granting.wire import LARGEST, SERVICE_CODE, parse_answer, parse_problem
+from node.once.granting.wire import LARGEST, SERVICE_CODE, parse_answer, parse_problem, shown
 from trust.database import Pool
 from trust.errors import ExchangeError, MalformedMessage, PeerFault, StorageError
 from trust.ids import ClientId, ServerId, ServiceId
@@ -151,6 +151,5 @@ def _fault(fault: PeerFault, to: ClientId) -> tuple[str, bool]:
     """What a fault says to the operator, and whether asking again is in vain."""
     word = fault.code.rpartition(".")[2].replace("_", "").lower()
     said = _FINAL.get(word)
-    if said is None:
-        return f"{fault.code}: {fault.text}", False
-    return said.format(to=to) or f"{fault.code}: {fault.text}", True
+    told = shown(f"{fault.code}: {fault.text}")
+    return (told, False) if said is None else (said.format(to=to) or told, True)

@@ -21,9 +21,15 @@ import msgspec
 from catalog.encoding import TermsForm, form_of, value_of
 from catalog.services import ANY_METHOD, ANY_PATH, Endpoint
 from catalog.terms import Terms
-from node.once.granting.asked import AskedGrant, GrantState, check_asked, check_reason
+from node.once.granting.asked import (
+    AskedGrant,
+    GrantState,
+    check_asked,
+    check_reason,
+    terms_problems,
+)
 from trust.errors import MalformedMessage
-from trust.ids import ClientId, ServerId, ServiceId
+from trust.ids import ClientId, ServerId, ServiceId, suspicious
 
 SERVICE_CODE = "sacbe-grants"
 LARGEST = 1 << 20  # bytes of a message
@@ -186,6 +192,8 @@ def _decision(form: _DecisionForm) -> DecisionTold:
     terms = None if form.terms is None else value_of(form.terms, Terms)
     if (form.state is GrantState.APPROVED) != (terms is not None):
         raise _malformed("the terms of what was approved, and of nothing else")
+    if terms is not None and (problems := "; ".join(terms_problems(terms))):
+        raise MalformedMessage(problems, "invalid_request")
     return DecisionTold(form.id, form.state, form.number, terms, form.reason)
 
 
@@ -204,7 +212,10 @@ def parse_answer(raw: bytes) -> Taken:
     form = _decoded(raw, _AnswerForm)
     if form.state is None:
         raise _malformed("a state")
-    return Taken(form.state, form.number, ServerId.from_header(form.server))
+    server = ServerId.from_header(form.server)
+    if suspicious(server.parts) or not server.colons.isprintable():
+        raise _malformed("a server's plain identifier")
+    return Taken(form.state, form.number, server)
 
 
 def parse_problem(raw: bytes) -> str:
@@ -213,7 +224,12 @@ def parse_problem(raw: bytes) -> str:
         said = _decoded(raw, _AnswerForm).problem
     except MalformedMessage:
         return ""
-    return "".join(letter for letter in said if letter.isprintable())
+    return shown(said)
+
+
+def shown(said: str) -> str:
+    """What another node said, as it may stand on a screen and in a line."""
+    return "".join(letter for letter in said[:_LONGEST_PROBLEM] if letter.isprintable())
 
 
 def _decoded(raw: bytes, form: type[T]) -> T:
