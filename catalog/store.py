@@ -3,44 +3,24 @@
 Rows that a new declaration confirms keep their numbers; see `migrations/0001_services.sql`.
 """
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
-import asyncpg
-
 from catalog.changes import difference
-from catalog.described_mappings import DescribedMappings, with_described
-from catalog.encoding import decode_about, decode_mapping, decode_mappings, decode_terms
-from catalog.granted import load_grants
+from catalog.described_mappings import with_described
 from catalog.history_store import keep_state
-from catalog.services import (
-    AccessRight,
-    ClientStatus,
-    ConnectionType,
-    DescriptionSource,
-    Endpoint,
-    HostedClient,
-    LocalGroup,
-    Repair,
-    ServerConf,
-    Service,
-    ServiceType,
-    Subject,
-)
+from catalog.services import AccessRight, HostedClient, ServerConf
+from catalog.store_reading import load_conf, load_mappings, right_of
 from catalog.store_rows import client_columns, write_client
 from trust.changes import Change
 from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
 from trust.errors import MalformedMessage, StorageError
-from trust.ids import ClientId, GlobalGroupId, LocalGroupId, ServiceId
+from trust.ids import ServiceId
 
 COMPONENT = "catalog"
 MIGRATIONS = Path(__file__).parent / "migrations"
-
-Row = asyncpg.Record
-_Rows = Mapping[object, Sequence[Row]]
 
 
 class ServiceStore:
@@ -71,8 +51,8 @@ class ServiceStore:
                 self._pool.acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
-                conf = await _load(connection)
-                mappings = await _load_mappings(connection) if described else {}
+                conf = await load_conf(connection)
+                mappings = await load_mappings(connection) if described else {}
                 return with_described(conf, mappings)
         except (*DATABASE_ERRORS, MalformedMessage) as error:
             raise _unusable(error) from error
@@ -81,7 +61,7 @@ class ServiceStore:
         """The rights to a service, each with when it was given; raises StorageError."""
         try:
             rows = await self._pool.fetch(_GIVEN_RIGHTS, *_provider(service), service.service_code)
-            return tuple((_right(row, service.service_code), row["granted_at"]) for row in rows)
+            return tuple((right_of(row, service.service_code), row["granted_at"]) for row in rows)
         except (*DATABASE_ERRORS, MalformedMessage) as error:
             raise _unusable(error) from error
 
@@ -118,12 +98,12 @@ async def changing_services(connection: PooledConnection) -> AsyncIterator[Serve
 
 async def _locked(connection: PooledConnection) -> ServerConf:
     await connection.execute("SELECT version FROM server_conf FOR UPDATE")
-    return await _load(connection)
+    return await load_conf(connection)
 
 
 async def _changed(connection: PooledConnection, before: ServerConf) -> None:
     await connection.execute("UPDATE server_conf SET version = version + 1")
-    await keep_state(connection, before.clients, await _load(connection))
+    await keep_state(connection, before.clients, await load_conf(connection))
 
 
 def _provider(service: ServiceId) -> tuple[str, str, str, str]:
@@ -152,33 +132,6 @@ async def _replace(
             await write_client(connection, client)
 
 
-_QUERIES = {
-    "certificates": "SELECT * FROM hosted_certificate ORDER BY client_id, position",
-    "groups": "SELECT * FROM local_group ORDER BY client_id, position",
-    "members": "SELECT * FROM local_group_member",
-    "services": (
-        "SELECT service.*, client_id, code FROM service"
-        " JOIN service_code ON service_code.id = code_id ORDER BY client_id, position"
-    ),
-    "endpoints": "SELECT * FROM described_endpoint ORDER BY service_id, position",
-    "rights": (
-        "SELECT access_right.id, client_id, code, method, path, subject_type, subject, terms"
-        " FROM access_right"
-        " JOIN service_endpoint ON service_endpoint.id = endpoint_id"
-        " JOIN service_code ON service_code.id = code_id"
-        " ORDER BY client_id, access_right.id"
-    ),
-}
-_KEYS = {
-    "certificates": "client_id",
-    "groups": "client_id",
-    "members": "group_id",
-    "services": "client_id",
-    "endpoints": "service_id",
-    "rights": "client_id",
-}
-
-
 _GIVEN_RIGHTS = """
 SELECT access_right.id, subject_type, subject, method, path, terms, granted_at FROM access_right
 JOIN service_endpoint ON service_endpoint.id = endpoint_id
@@ -187,127 +140,3 @@ JOIN hosted_client ON hosted_client.id = client_id
 WHERE instance = $1 AND member_class = $2 AND member_code = $3 AND subsystem_code = $4 AND code = $5
 ORDER BY access_right.id
 """
-
-
-async def _load(connection: PooledConnection) -> ServerConf:
-    version = await connection.fetchval("SELECT version FROM server_conf")
-    clients = await connection.fetch(
-        "SELECT * FROM hosted_client ORDER BY instance, member_class, member_code, subsystem_code"
-    )
-    rows = {
-        name: _by(_KEYS[name], await connection.fetch(query)) for name, query in _QUERIES.items()
-    }
-    described = await connection.fetch(
-        "SELECT instance, member_class, member_code, subsystem_code, type, url, verify_tls,"
-        " endpoints FROM description JOIN hosted_client ON hosted_client.id = client_id"
-    )
-    grants = await load_grants(connection)
-    return ServerConf(
-        tuple(_client(row, rows, grants) for row in clients),
-        version,
-        {_source(row): tuple(map(_endpoint, row["endpoints"])) for row in described},
-    )
-
-
-async def _load_mappings(
-    connection: PooledConnection,
-) -> Mapping[DescriptionSource, DescribedMappings]:
-    rows = await connection.fetch(
-        "SELECT instance, member_class, member_code, subsystem_code, type, url, verify_tls,"
-        " mappings FROM description JOIN hosted_client ON hosted_client.id = client_id"
-        " WHERE mappings <> ''"
-    )
-    return {_source(row): decode_mappings(row["mappings"]) for row in rows}
-
-
-def _by(key: str, rows: Iterable[Row]) -> _Rows:
-    found: dict[object, list[Row]] = defaultdict(list)
-    for row in rows:
-        found[row[key]].append(row)
-    return found
-
-
-def _client_id(row: Row) -> ClientId:
-    return ClientId(
-        row["instance"], row["member_class"], row["member_code"], row["subsystem_code"] or None
-    )
-
-
-def _source(row: Row) -> DescriptionSource:
-    return DescriptionSource(
-        _client_id(row), ServiceType(row["type"]), row["url"], row["verify_tls"]
-    )
-
-
-def _endpoint(text: str) -> Endpoint:
-    method, _, path = text.partition(" ")
-    return Endpoint(method, path)
-
-
-def _client(
-    row: Row, rows: Mapping[str, _Rows], grants: Mapping[ClientId, tuple[AccessRight, ...]]
-) -> HostedClient:
-    client, number = _client_id(row), row["id"]
-    certificates = tuple(item["certificate"] for item in rows["certificates"].get(number, ()))
-    return HostedClient(
-        id=client,
-        status=ClientStatus(row["status"]),
-        connection=ConnectionType(row["connection"]),
-        certificates=certificates,
-        services=tuple(
-            _service(client, item, certificates, rows["endpoints"].get(item["id"], ()))
-            for item in rows["services"].get(number, ())
-        ),
-        local_groups=tuple(
-            LocalGroup(
-                item["code"],
-                item["description"],
-                frozenset(_client_id(member) for member in rows["members"].get(item["id"], ())),
-            )
-            for item in rows["groups"].get(number, ())
-        ),
-        rights=tuple(_right(item, item["code"]) for item in rows["rights"].get(number, ())),
-        repairs=frozenset(Repair(name) for name in row["repairs"]),
-        grants=grants.get(client, ()),
-    )
-
-
-def _service(
-    client: ClientId, row: Row, certificates: tuple[bytes, ...], endpoints: Sequence[Row]
-) -> Service:
-    return Service(
-        id=ServiceId(client, row["code"], row["version"] or None),
-        type=ServiceType(row["type"]),
-        url=row["url"],
-        timeout=row["timeout"],
-        verify_tls=row["verify_tls"],
-        certificates=certificates,
-        notice=row["notice"],
-        endpoints=tuple(Endpoint(item["method"], item["path"]) for item in endpoints),
-        description_url=row["description_url"],
-        title=row["title"],
-        repair_headers=row["repair_headers"],
-        mapping=decode_mapping(row["mapping"]),
-        about=decode_about(row["about"]),
-    )
-
-
-def _right(row: Row, code: str) -> AccessRight:
-    return AccessRight(
-        _subject(row),
-        code,
-        Endpoint(row["method"], row["path"]),
-        decode_terms(row["terms"]),
-        row["id"],
-    )
-
-
-def _subject(row: Row) -> Subject:
-    parts = tuple(row["subject"])
-    match row["subject_type"]:
-        case "GLOBALGROUP":
-            return GlobalGroupId(*parts)
-        case "LOCALGROUP":
-            return LocalGroupId(*parts)
-        case _:
-            return ClientId(*parts)

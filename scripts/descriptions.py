@@ -9,8 +9,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from catalog import openapi, wsdl
-from catalog.described_mappings import find_mappings, mapping_for
-from catalog.mapping import NO_MAPPING
 from catalog.services import (
     RESERVED_CODES,
     DescriptionSource,
@@ -26,7 +24,7 @@ from node.network.information_system import Download, InformationSystem
 from node.parts.database import open_database
 from node.settings import NodeSettings
 from scripts.arguments import Actions, add_action, add_config
-from scripts.cataloguing.mappings import Described, mapping_contradictions
+from scripts.cataloguing.mappings import Described, facts_told
 from scripts.databases import database_address
 from trust.errors import ExchangeError
 from trust.ids import ClientId, ServiceId
@@ -108,7 +106,8 @@ async def _finding(
         users = [
             one for client in conf.clients for one in client.services if one.description == source
         ]
-        lines = (*_judged(conf, users, download), *_facts(users, download))
+        described = Described(download.body, download.content_types)
+        lines = (*_judged(conf, users, download), *facts_told(users, described))
         return Finding(title, lines, True)
     except ExchangeError as error:
         return Finding(title, (f"not to be had: {error.text}",), False)
@@ -132,31 +131,6 @@ def _judged(conf: ServerConf, services: list[Service], download: Download) -> It
     for service in services:
         yield from _rights_beside(conf, service, found.endpoints)
     yield from full_check(download.body, openapi.parse_document(download.body, notation))
-
-
-def _facts(services: list[Service], download: Download) -> Iterator[str]:
-    """Which facts are known of each service, and what contradicts itself or the description."""
-    described = Described(download.body, download.content_types)
-    first = services[0]
-    notation = _notation(first.description_url, download)
-    found = find_mappings(first.type, download.body, notation)
-    for service in services:
-        name = _named(service.id.service_code, service.id.service_version)
-        if service.mapping != NO_MAPPING:
-            for problem in mapping_contradictions(service, described):
-                place = ".".join(map(str, problem.path))
-                yield (
-                    f"warning: the mapping file of {name}, {place}: found {problem.found},"
-                    f" expected {problem.expected}"
-                )
-        mapping = service.mapping
-        if mapping == NO_MAPPING:
-            mapping = mapping_for(service, found.mappings)
-        count = sum(len(one.fields) + len(one.views) for one in mapping.endpoints)
-        if count:
-            yield f"{count} fields and derived facts of {name}"
-    if any(service.mapping == NO_MAPPING for service in services):
-        yield from (f"warning: {text}" for text in found.warnings)
 
 
 def _rights_beside(

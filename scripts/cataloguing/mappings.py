@@ -181,3 +181,34 @@ async def _described_mapping(
         found.note(f"the description of '{service.id.service_code}' can't be read: {error.text}")
         return NO_MAPPING
     return mapping_for(service, facts.mappings)
+
+
+def facts_told(services: Sequence[Service], described: Described) -> Iterator[str]:
+    """Which facts are known of services that share a description, and what contradicts it.
+
+    Raises ExchangeError for a description that can't be read.
+    """
+    first = services[0]
+    notation = described.notation(first.description_url)
+    found = find_mappings(first.type, described.content, notation)
+    for service in services:
+        yield from _told(service, described, mapping_for(service, found.mappings))
+    if any(service.mapping == NO_MAPPING for service in services):
+        yield from (f"warning: {text}" for text in found.warnings)
+
+
+def _told(service: Service, described: Described, brought: ServiceMapping) -> Iterator[str]:
+    version = service.id.service_version
+    name = f"'{service.id.service_code}'" + (f" {version}" if version else "")
+    mapping = brought
+    if service.mapping != NO_MAPPING:
+        mapping = service.mapping
+        for problem in mapping_contradictions(service, described):
+            place = ".".join(map(str, problem.path))
+            yield (
+                f"warning: the mapping file of {name}, {place}: found {problem.found},"
+                f" expected {problem.expected}"
+            )
+    count = sum(len(one.fields) + len(one.views) for one in mapping.endpoints)
+    if count:
+        yield f"{count} fields and derived facts of {name}"
