@@ -11,8 +11,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from catalog.central.faces.export_settings import ExportSettings
+from catalog.central.faces.exports import exports
 from catalog.central.faces.site import CatalogSite
-from catalog.central.harvest.settings import CatalogSettings, CentralSettings
+from catalog.central.harvest.settings import CentralSettings
 from catalog.central.service import CentralCatalog
 from config.settings import load_settings
 from scripts.arguments import (
@@ -23,6 +25,7 @@ from scripts.arguments import (
     print_example,
     whole_number,
 )
+from scripts.cataloguing.export import public_address
 from scripts.databases import database_address
 from scripts.service import log_to_stderr, run_service, run_until_stopped
 from scripts.telling import tell_changes
@@ -107,7 +110,7 @@ async def _act(settings: CentralSettings, arguments: argparse.Namespace) -> int:
     patience = _START_PATIENCE if arguments.action == "run" else timedelta(0)
     async with _opened(settings, patience) as parts:
         if arguments.action == "run":
-            await _serve(parts, settings.catalog)
+            await _serve(parts, settings)
         elif arguments.action == "apply":
             await _apply(parts, arguments)
         elif arguments.action == "anchor":
@@ -132,10 +135,14 @@ async def _opened(settings: RegistrySettings, patience: timedelta) -> AsyncItera
         yield parts
 
 
-async def _serve(parts: RegistryParts, settings: CatalogSettings) -> None:
-    central = CentralCatalog(parts.pool, parts.registry, settings)
+async def _serve(parts: RegistryParts, settings: CentralSettings) -> None:
+    central = CentralCatalog(parts.pool, parts.registry, settings.catalog)
     await central.prepare()
-    site = CatalogSite(lambda: central.current)
+    site = CatalogSite(
+        lambda: central.current,
+        central.describing(asyncio.get_running_loop()),
+        exports(public_address(settings), ExportSettings()),
+    )
     async with run_registry(parts, central.parts, site.add_to) as running:
         print(f"Registry: http://{running.host}:{running.port}", file=sys.stderr, flush=True)
         looking = asyncio.create_task(central.run(), name="catalog")

@@ -12,9 +12,10 @@ import pytest_asyncio
 
 from catalog.about import About
 from catalog.central.composing import KnownProvider
+from catalog.central.description_library import DescriptionLibrary
 from catalog.central.entries import Availability, CatalogService
 from catalog.central.harvest.asking import NodeAsker, open_asker
-from catalog.central.harvest.provider import Harvested, harvest_provider
+from catalog.central.harvest.provider import Harvested, Library, harvest_provider
 from catalog.central.harvest.rounds import Asked, Harvester
 from catalog.central.harvest.settings import CatalogSettings
 from catalog.central.harvest_store import HarvestStore
@@ -245,7 +246,8 @@ async def test_one_bad_node_spoils_nothing_of_others_and_keeps_what_was_known(
     scene: Scene, pool: Pool
 ) -> None:
     store = HarvestStore(pool)
-    harvester = Harvester(store, scene.settings, utc_now)
+    library = DescriptionLibrary(pool)
+    harvester = Harvester(store, scene.settings, utc_now, library)
     first = await harvester.round(scene.asker, (PROVIDER, CONSUMER, NOBODY))
     assert [one.answered for one in first] == [True, True, False]
     scene.word.body = lambda: b"lies"
@@ -261,6 +263,32 @@ async def test_one_bad_node_spoils_nothing_of_others_and_keeps_what_was_known(
     )
     assert len(kept[PROVIDER].services) == 13
     await checked_history(store, first)
+    digests = {one.description_digest for one in kept[PROVIDER].services} - {""}
+    assert await library.digests(PROVIDER) == digests
+    (persons,) = [one for one in kept[PROVIDER].services if one.id.service_code == "persons"]
+    description = await library.get(PROVIDER, persons.description_digest)
+    assert description is not None
+    assert b"10.1.2.3" not in description
+    assert json.loads(description)["openapi"] == "3.0.3"
+    await library.forget_others(PROVIDER, ())
+    assert await library.get(PROVIDER, persons.description_digest) is None
+
+
+async def test_a_node_that_tells_its_own_word_is_asked_for_new_descriptions(scene: Scene) -> None:
+    """What is told is under the institution's name; the description is beside it, for people."""
+    described = replace(TOLD, description_digest="d" * 64)
+    scene.word.body = lambda: encode_entry((described,))
+    found = await scene.harvest(CONSUMER)
+    assert found.notes == ()
+    kept: dict[str, bytes] = {}
+
+    async def keep(digest: str, description: bytes) -> None:
+        kept[digest] = description
+
+    asked = await harvest_provider(scene.asker, CONSUMER, scene.settings, {}, Library(keep=keep))
+    assert asked.services == (described,)
+    assert asked.notes == (f"benefits: Service not found: {TOLD.id}",)
+    assert kept == {}
 
 
 async def checked_history(store: HarvestStore, first: tuple[Asked, ...]) -> None:

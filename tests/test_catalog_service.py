@@ -13,6 +13,7 @@ from aiohttp.test_utils import unused_port
 
 from catalog.about import About
 from catalog.central.composing import KnownProvider, compose_catalog, providers_of
+from catalog.central.description_library import MAX_KEPT_BYTES
 from catalog.central.encoding import PART_FILE, PART_IDENTIFIER, decode_catalog
 from catalog.central.entries import Availability, CatalogService
 from catalog.central.harvest.settings import CatalogSettings
@@ -233,6 +234,19 @@ async def test_a_node_that_is_off_spoils_nothing(centre: Centre) -> None:
     kept = {one.id: one for one in await centre.catalog.harvest.providers()}
     assert kept[PERSONS].services == (SERVICE,)
     assert "Our own node can't be asked" in kept[PERSONS].problem
+
+
+async def test_pages_get_the_descriptions_that_are_kept(centre: Centre) -> None:
+    library, described = centre.catalog.library, replace(SERVICE, description_digest="d")
+    describe = centre.catalog.describing(asyncio.get_running_loop())
+    assert await asyncio.to_thread(describe, described) is None
+    await library.keep(PERSONS, "d", b"openapi: 3.0.0", NOON)
+    await library.keep(PERSONS, "large", bytes(MAX_KEPT_BYTES + 1), NOON)
+    assert await asyncio.to_thread(describe, described) == b"openapi: 3.0.0"
+    assert await asyncio.to_thread(describe, SERVICE) is None
+    assert await library.digests(PERSONS) == {"d"}
+    await centre.pool.close()
+    assert await asyncio.to_thread(describe, described) is None
 
 
 # --- publication ----------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from catalog.central.composing import compose_catalog, providers_of
+from catalog.central.description_library import DescriptionLibrary
 from catalog.central.encoding import PART_FILE, PART_IDENTIFIER
-from catalog.central.entries import Catalog
+from catalog.central.entries import Catalog, CatalogService
 from catalog.central.harvest.asking import open_asker
 from catalog.central.harvest.rounds import Asked, Harvester
 from catalog.central.harvest.settings import CatalogSettings
@@ -30,6 +31,7 @@ from trust.registry.registry import Registry
 
 _LOG = logging.getLogger(__name__)
 _LOCK = "sacbe catalog harvest"
+_DESCRIPTION_SECONDS = 10  # that a page waits for one
 _LOOK = timedelta(seconds=10)  # how often it is looked whether something was decided
 _STATE = """
 SELECT (SELECT max(number) FROM vocabulary_version), (SELECT max(number) FROM registry_change),
@@ -60,6 +62,7 @@ class CentralCatalog:
     harvest: HarvestStore = field(init=False)
     versions: VersionStore = field(init=False)
     vocabulary: VocabularyStore = field(init=False)
+    library: DescriptionLibrary = field(init=False)
     _part: tuple[int, PartRecord] | None = field(init=False, default=None, repr=False)
     _renewed: tuple[object, ...] | None = field(init=False, default=None)
 
@@ -67,6 +70,7 @@ class CentralCatalog:
         self.harvest = HarvestStore(self.pool)
         self.versions = VersionStore(self.pool)
         self.vocabulary = VocabularyStore(self.pool)
+        self.library = DescriptionLibrary(self.pool)
 
     async def prepare(self) -> None:
         """Bring the tables up to date; raises StorageError."""
@@ -83,6 +87,24 @@ class CentralCatalog:
                 return ()
             self._part = newest.number, PartRecord(PART_IDENTIFIER, PART_FILE, newest.content)
         return (self._part[1],)
+
+    def describing(
+        self, loop: asyncio.AbstractEventLoop
+    ) -> Callable[[CatalogService], bytes | None]:
+        """For pages, which are made in other threads: the description of a service that is kept."""
+
+        def describe(service: CatalogService) -> bytes | None:
+            digest = service.description_digest
+            if not digest:
+                return None
+            asked = self.library.get(service.id.provider, digest)
+            future = asyncio.run_coroutine_threadsafe(asked, loop)
+            try:
+                return future.result(_DESCRIPTION_SECONDS)
+            except (SacbeError, TimeoutError):
+                return None
+
+        return describe
 
     async def run(self) -> None:
         """Ask in every interval, and renew the catalog when something changed, until cancelled."""
@@ -127,7 +149,7 @@ class CentralCatalog:
             records = await self.registry.records()
             if records is None:
                 return ()
-            harvester = Harvester(self.harvest, self.settings, self.clock)
+            harvester = Harvester(self.harvest, self.settings, self.clock, self.library)
             async with open_asker(self.settings) as asker:
                 return await harvester.round(asker, providers_of(records))
 

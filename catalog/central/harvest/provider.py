@@ -6,7 +6,7 @@ more bytes and no more time than the settings allow.
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from urllib.parse import quote
@@ -36,7 +36,35 @@ from trust.ids import ClientId, ServiceId
 T = TypeVar("T")
 _ENVELOPE_ROOM = 1 << 20  # bytes of an answer beside the description in it
 _MAX_NOTES = 20
+_DESCRIBED = (ServiceType.OPENAPI, ServiceType.WSDL)
 Known = Mapping[ServiceId, CatalogService]
+Keep = Callable[[str, bytes], Awaitable[None]]
+
+
+async def keep_nothing(_digest: str, _description: bytes) -> None:
+    """For those who need no descriptions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What becomes of the descriptions of a provider.
+
+    Attributes:
+        digests: of those that are kept; they are not asked for again.
+        keep: is given each new one with its digest.
+    """
+
+    digests: set[str] = field(default_factory=set)
+    keep: Keep = keep_nothing
+
+    async def take(self, digest: str, description: bytes) -> None:
+        if digest not in self.digests:
+            self.digests.add(digest)
+            await self.keep(digest, description)
+
+    @property
+    def wanted(self) -> bool:
+        return self.keep is not keep_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +82,11 @@ class Harvested:
 
 
 async def harvest_provider(
-    asker: Asker, provider: ClientId, settings: CatalogSettings, known: Known
+    asker: Asker,
+    provider: ClientId,
+    settings: CatalogSettings,
+    known: Known,
+    library: Library | None = None,
 ) -> Harvested:
     """Ask for everything that a provider offers.
 
@@ -65,7 +97,8 @@ async def harvest_provider(
     """
     try:
         async with asyncio.timeout(settings.institution.total_seconds()):
-            return await _Questions(asker, provider, settings, known).ask()
+            questions = _Questions(asker, provider, settings, known, library or Library())
+            return await questions.ask()
     except TimeoutError as error:
         text = f"Its answers took longer than {settings.institution}"
         raise ExchangeError(text) from error
@@ -77,6 +110,7 @@ class _Questions:
     provider: ClientId
     settings: CatalogSettings
     known: Known
+    library: Library
     allowance: Allowance = field(init=False)
     reader: DescriptionReader = field(default_factory=DescriptionReader)
     notes: list[str] = field(default_factory=list)
@@ -87,7 +121,9 @@ class _Questions:
     async def ask(self) -> Harvested:
         services = await self._own_word()
         if services is not None:
-            return Harvested(self._bounded(services), plain=False, notes=tuple(self.notes))
+            told = self._bounded(services)
+            await self._collect(told)
+            return Harvested(told, plain=False, notes=tuple(self.notes))
         listed = self._bounded((*await self._rest_list(), *await self._soap_list()))
         found = [await self._plain(one) for one in listed]
         return Harvested(tuple(found), plain=True, notes=tuple(self.notes))
@@ -142,11 +178,10 @@ class _Questions:
 
     async def _plain(self, listed: Listed) -> CatalogService:
         service = CatalogService(listed.id, listed.type, endpoints=listed.endpoints, plain=True)
-        get = _GETTING.get(listed.type)
-        if get is None:
+        if listed.type not in _DESCRIBED:
             return service
         try:
-            told = await get(self, listed)
+            told = await self._told(listed)
         except ExchangeError as error:
             self._note(f"{listed.id.service_code}: {error.text}")
             before = self.known.get(listed.id)
@@ -162,30 +197,42 @@ class _Questions:
             service, title=told.title, mapping=told.mapping, description_digest=told.digest
         )
 
-    async def _openapi(self, listed: Listed) -> Told:
+    async def _collect(self, told: Iterable[CatalogService]) -> None:
+        """Get the descriptions of a node that told its own word, those that are new."""
+        for one in told:
+            digest = one.description_digest
+            new = self.library.wanted and digest and digest not in self.library.digests
+            if not new or one.type not in _DESCRIBED:
+                continue
+            try:
+                raw, _ = await self._description(Listed(one.id, one.type))
+                await self.library.take(digest, raw)
+            except ExchangeError as error:
+                self._note(f"{one.id.service_code}: {error.text}")
+
+    async def _told(self, listed: Listed) -> Told:
+        """What its description says; a WSDL that was had for another one is not had again."""
+        shared = self.reader.operation(listed.id)
+        if shared is not None and listed.type is ServiceType.WSDL:
+            return shared
+        raw, content_type = await self._description(listed)
+        told = await asyncio.to_thread(self.reader.read, listed.id, listed.type, raw, content_type)
+        await self.library.take(told.digest, raw)
+        return told
+
+    async def _description(self, listed: Listed) -> tuple[bytes, str]:
+        """The description of a service, and its content type."""
+        if listed.type is ServiceType.WSDL:
+            return await self._wsdl(listed), "text/xml"
         query = f"?serviceCode={quote(listed.id.service_code, safe='')}"
         answer = await self._rest("getOpenAPI", query, MAX_DESCRIPTION_BYTES)
-        return await asyncio.to_thread(
-            self.reader.read, listed.id, listed.type, answer.body, answer.content_type
-        )
+        return answer.body, answer.content_type
 
-    async def _wsdl(self, listed: Listed) -> Told:
-        """What its WSDL says; one that was had for another service and has it, is not had again."""
-        shared = self.reader.operation(listed.id)
-        if shared is not None:
-            return shared
+    async def _wsdl(self, listed: Listed) -> bytes:
         limit = MAX_DESCRIPTION_BYTES + _ENVELOPE_ROOM
         answer = await self._soap("getWsdl", wsdl_question(listed.id), limit)
         envelope, attachment = split_attachment(answer.content_type, answer.body)
         check_soap(envelope)
         if attachment is None:
             raise MalformedMessage("The answer has no WSDL")
-        return await asyncio.to_thread(
-            self.reader.read, listed.id, listed.type, attachment, "text/xml"
-        )
-
-
-_GETTING: Mapping[ServiceType, Callable[[_Questions, Listed], Awaitable[Told]]] = {
-    ServiceType.OPENAPI: _Questions._openapi,
-    ServiceType.WSDL: _Questions._wsdl,
-}
+        return attachment

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from catalog.central.composing import KnownProvider
+from catalog.central.description_library import DescriptionLibrary
 from catalog.central.harvest.asking import Asker
-from catalog.central.harvest.provider import harvest_provider
+from catalog.central.harvest.provider import Library, harvest_provider
 from catalog.central.harvest.settings import CatalogSettings
 from catalog.central.harvest_store import HarvestRound, HarvestStore
 from trust.errors import ExchangeError, StorageError
@@ -44,6 +45,7 @@ class Harvester:
     store: HarvestStore
     settings: CatalogSettings
     clock: Callable[[], datetime]
+    library: DescriptionLibrary | None = None
 
     async def round(self, asker: Asker, providers: Sequence[ClientId]) -> tuple[Asked, ...]:
         """Ask these providers; raises StorageError when the answers can't be kept."""
@@ -71,7 +73,10 @@ class Harvester:
         at = self.clock()
         services = {} if before is None else {one.id: one for one in before.services}
         try:
-            found = await harvest_provider(asker, id_, self.settings, services)
+            library = await self._library(id_)
+            found = await harvest_provider(asker, id_, self.settings, services, library)
+        except StorageError:
+            raise
         except ExchangeError as error:
             _LOG.warning("%s tells nothing of its services: %s", id_, error)
             now = KnownProvider(id_, at, problem=f"{error.text} ({error.code})"[:_MAX_PROBLEM])
@@ -81,4 +86,21 @@ class Harvester:
         else:
             problem = "; ".join(found.notes)[:_MAX_PROBLEM]
             now = KnownProvider(id_, at, at, problem, found.plain, found.services)
-        return Asked(now, await self.store.keep(before, now))
+        return await self._kept(before, now)
+
+    async def _library(self, provider: ClientId) -> Library:
+        kept = self.library
+        if kept is None:
+            return Library()
+
+        async def keep(digest: str, description: bytes) -> None:
+            await kept.keep(provider, digest, description, self.clock())
+
+        return Library(set(await kept.digests(provider)), keep)
+
+    async def _kept(self, before: KnownProvider | None, now: KnownProvider) -> Asked:
+        changes = await self.store.keep(before, now)
+        if self.library is not None and changes:
+            digests = {one.description_digest for one in now.services}
+            await self.library.forget_others(now.id, digests)
+        return Asked(now, changes)

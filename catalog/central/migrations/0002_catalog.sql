@@ -28,6 +28,15 @@ CREATE TABLE catalog_round (
     answered integer NOT NULL
 );
 
+-- The descriptions of services as their nodes gave them last, for people who read the catalog.
+CREATE TABLE catalog_description (
+    provider text NOT NULL,
+    digest text NOT NULL,  -- as the catalog has it for services of the provider
+    content bytea NOT NULL,  -- packed with zlib
+    kept_at timestamptz NOT NULL,
+    PRIMARY KEY (provider, digest)
+);
+
 -- Mappings that the central operator attached to services whose nodes know nothing of them.
 CREATE TABLE catalog_mapping (
     provider text NOT NULL,
