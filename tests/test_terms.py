@@ -25,6 +25,7 @@ from tests.terms_stage import (
     pseudonym,
     terms_stage,
 )
+from trust.errors import StorageError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -314,6 +315,23 @@ async def test_a_policy_refuses_what_rights_allow_and_uses_up_no_quota(
     assert (facts.method, facts.path, facts.terms, facts.fields) == ("GET", PERSON, True, ("f1",))
     assert facts.about_person
     assert facts.intent.purpose == PURPOSE
+
+
+async def test_while_rights_and_quotas_cannot_be_looked_up_nobody_passes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.grant(Terms(fields=("f1",), quota=Quota(9, DAY)))
+
+    async def away(*_: object) -> None:
+        raise StorageError("away")
+
+    for target, name in ((stage.enforcement, "fresh"), (stage.enforcement.uses, "take_call")):
+        with monkeypatch.context() as patch:
+            patch.setattr(target, name, away)
+            answer = await stage.get()
+        assert json.loads(answer.body)["type"] == "server.serverproxy.database_error"
+    assert stage.system.requests == []
+    assert (await stage.get()).status == 200
 
 
 async def test_without_enforcement_rights_with_terms_allow_nothing(stage: Stage) -> None:
