@@ -85,6 +85,14 @@ def test_a_service_is_told_whole() -> None:
     assert service["availability"]["answered"] == 4203
 
 
+def test_an_identifier_may_be_encoded_in_more_ways_than_one() -> None:
+    odd = replace(stage.SERVICES[0], id=ServiceId(stage.CIVIL, "a b/\u00e9!"))
+    catalog = replace(stage.CATALOG, services=(odd,))
+    base = f"/services/{stage.CIVIL.path}"
+    for written in (odd.id.path.rpartition("population/")[2], "a%20b%2f%c3%a9%21"):
+        assert told(f"{base}/{written}", catalog)["service_code"] == odd.id.service_code
+
+
 def test_a_procedure_says_what_can_t_be_had() -> None:
     procedure = told(f"/procedures/{uri_segment(stage.BENEFIT)}")
     assert procedure["can_be_met"] is False

@@ -62,8 +62,7 @@ class CatalogApi:
     ) -> Answer:
         vocabulary = view.catalog.vocabulary
         if kind == "services":
-            # Compared as it was sent: an identifier's own slashes are encoded in it.
-            service = view.service_at.get(question.path.removeprefix("/v1/services/"))
+            service = view.service_at.get(question.identifier("/v1/services"))
             return json_answer(service_value(view, present(service), self.root, day))
         if kind == "concepts":
             concept = present(vocabulary.concept.get(named))

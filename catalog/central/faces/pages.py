@@ -43,17 +43,17 @@ class CatalogPages:
         if not question.path:
             return start_page(desk)
         kind = question.segments[0]
-        behind = question.path.removeprefix(f"/{kind}").removeprefix("/")
-        if behind:
-            return self._one(desk, question, kind, behind)
+        if len(question.segments) > 1:
+            return self._one(desk, question, kind)
         if kind == "search":
             return found_page(desk, question, search(desk.view, question, desk.day))
         if kind in _LISTS:
             return _LISTS[kind](desk, question)
         raise NotFound
 
-    def _one(self, desk: Desk, question: Question, kind: str, behind: str) -> Answer:
+    def _one(self, desk: Desk, question: Question, kind: str) -> Answer:
         view, vocabulary = desk.view, desk.view.catalog.vocabulary
+        behind = question.identifier(f"/{kind}")
         if kind == "services":
             return service_page(desk, present(view.service_at.get(behind)))
         if kind == "descriptions":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
 
 from catalog.central.faces.wording import languages_of
+from trust.ids import encode_segment
 
 MAX_TARGET = 8_000  # characters of path and query
 _MOST_PARAMETERS = 20
@@ -57,6 +58,11 @@ class Question:
     def behind(self, prefix: str) -> str:
         """What is named behind a prefix of the path, percent-decoded once."""
         return decoded(self.path.removeprefix(prefix).removeprefix("/"))
+
+    def identifier(self, prefix: str) -> str:
+        """An identifier behind a prefix, in its path form, however it was percent-encoded."""
+        parts = self.path.removeprefix(prefix).removeprefix("/").split("/")
+        return "/".join(encode_segment(decoded(part)) for part in parts)
 
     def text(self, name: str) -> str:
         """A text that is asked with; empty when there is none."""
