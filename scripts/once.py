@@ -52,7 +52,11 @@ def _add_question(actions: Actions, name: str, meaning: str) -> argparse.Argumen
     what.add_argument("--procedure", metavar="URI")
     what.add_argument("--concept", action="append", metavar="URI", help="may be given repeatedly")
     action.add_argument(
-        "--subject", type=_pair, required=True, metavar="SCHEME=VALUE", help="whom it is about"
+        "--subject",
+        type=_pair,
+        required=True,
+        metavar="SCHEME=VALUE",
+        help="whom it is about; a plan needs no value",
     )
     action.add_argument("--purpose", metavar="URI", help="needed without a procedure")
     action.add_argument("--legal-basis", metavar="TEXT")
@@ -107,7 +111,8 @@ async def _tell(session: aiohttp.ClientSession, arguments: argparse.Namespace) -
 
 def _question(arguments: argparse.Namespace) -> dict[str, object]:
     scheme, value = arguments.subject
-    said: dict[str, object] = {"subject": {"scheme": scheme, "value": value}}
+    subject = {"scheme": scheme, "value": value} if value else {"scheme": scheme}
+    said: dict[str, object] = {"subject": subject}
     if arguments.concept:
         said["concepts"] = arguments.concept
     for name in (

@@ -44,7 +44,7 @@ async def run(stage: Stage, action: str, *words: str) -> int:
     parser = argparse.ArgumentParser()
     once.add_arguments(parser)
     whom = ("--node", f"{stage.consumer.url}/", "--client", CONSUMER.colons)
-    subject = ("--subject", f"{PERSON}={NUMBER}")
+    subject = ("--subject", f"{PERSON}={NUMBER if action == 'evidence' else ''}")
     arguments = parser.parse_args([action, *whom, *subject, *words])
     return await asyncio.to_thread(once.run, arguments)
 

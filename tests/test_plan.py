@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from catalog.meaning.vocabulary import (
 from node.once.resolver.planning.cover import smallest_cover
 from node.once.resolver.planning.index import CatalogIndex, Indexes
 from node.once.resolver.planning.plan import MAX_LINKS, Bounds, Plan, Wish, make_plan
-from node.once.resolver.planning.reasons import Fixer, Missing, Reason
+from node.once.resolver.planning.reasons import MEANINGS, Fixer, Missing, Reason
 from tests.large_catalog import PERSON as LARGE_PERSON
 from tests.large_catalog import large_catalog, procedure
 from tests.small_catalogs import (
@@ -378,3 +379,9 @@ def test_every_reason_says_who_can_help() -> None:
         assert missing.who_can_fix in Fixer
         assert missing.text.endswith(": detail")
     assert {one.uri for one in concepts()} >= set(FACTS)
+
+
+def test_every_reason_stands_in_the_docs() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "once-only.md").read_text(encoding="utf-8")
+    for reason, (who, meaning) in MEANINGS.items():
+        assert f"| `{reason}` | `{who}` | {meaning} |" in text
