@@ -1,7 +1,8 @@
 """What citizens, operators, auditors and plain programs see of the cases."""
 
+import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from urllib.parse import urlencode
 
@@ -128,14 +129,14 @@ class OnceViews:
         """Both sides counted what this story did."""
         asked = [one for one in self.cases.answered if one[0].procedure == c.SCHOOL_BENEFIT]
         answers = [answer for _, answer in asked]
-        ours = await self._counted(MUNI)
+        there = [registry.institution for registry in self.cases.registries]
+        ours, *others = await asyncio.gather(*map(self._counted, (MUNI, *there)))
         check_equal("questions", ours.questions, sum(len(one.exchanges) for one in answers))
         check_equal("facts fetched", ours.fetched, sum(len(one.evidence) for one in answers))
         check_equal("papers spared", ours.spared, sum(one.spared for one in answers))
         withheld = 0
-        for registry in self.cases.registries:
-            theirs = await self._counted(registry.institution)
-            given = list(_given(answers, registry.service.path))
+        for registry, theirs in zip(self.cases.registries, others, strict=True):
+            given = _given(answers, registry.service.path)
             check_equal(f"answers of {registry.institution.name}", theirs.answers, len(given))
             check_equal(f"facts given by {registry.institution.name}", theirs.given, sum(given))
             withheld += theirs.withheld
@@ -177,12 +178,14 @@ class OnceViews:
         return f"{len(wanted)} pages; a case of {len(proofs)} proofs"
 
 
-def _given(answers: Iterable[Answer], source: str) -> Iterable[int]:
-    """How many facts each answer of a source had."""
-    for answer in answers:
-        count = sum(one.source == source for one in answer.evidence)
-        if count:
-            yield count
+def _given(answers: Iterable[Answer], source: str) -> Sequence[int]:
+    """How many facts each exchange with a source brought."""
+    exchanges = ((answer, one) for answer in answers for one in answer.exchanges)
+    return [
+        sum(fact.exchange_id == one.exchange_id for fact in answer.evidence)
+        for answer, one in exchanges
+        if one.source == source
+    ]
 
 
 def _check_usage(usage: Usage, facts: set[str], source: str) -> None:
