@@ -259,6 +259,7 @@ async def test_a_term_that_is_not_met_is_told_in_a_word_and_in_full_to_the_opera
     assert use["subject"] == pseudonym(SCHEME, "39001010000")
     assert (use["grant_number"] > 0) is bool(word)
     assert (f"grant {use['grant_number']} to" in detail(caplog)) is bool(word)
+    assert (f"grant {use['grant_number']} to" in use["detail"]) is bool(word)
     if word.startswith("purpose"):
         assert f"purposes {PURPOSE}" in detail(caplog)
 

@@ -80,7 +80,7 @@ async def test_a_use_is_stored_as_it_is(log: MessageLog, database_dsn: str) -> N
         "procedure": "urn:proc", "case_id": "case 7", "official": "EE1", "mandate": "org/9",
         "grant_number": 7, "given": ["urn:c:name"], "withheld": ["/a", "/b/*"],
         "derived": ["adult"], "refusal": "", "openness": "delayed", "visible_from": later,
-        "spared": 2,
+        "spared": 2, "detail": "",
     }  # fmt: skip
 
 

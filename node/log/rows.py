@@ -30,7 +30,7 @@ USE_COLUMNS = (
     "time", "side", "exchange_id", "message_id", "client", "provider", "service_code",
     "service_version", "peer", "subject", "purpose", "legal_basis", "procedure", "case_id",
     "official", "mandate", "grant_number", "given", "withheld", "derived", "refusal", "openness",
-    "visible_from", "spared",
+    "visible_from", "spared", "detail",
 )  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def build_use_row(use: DataUse) -> tuple[object, ...]:
         intent.purpose, intent.legal_basis, intent.procedure, intent.case, intent.official,
         intent.mandate,
     )  # fmt: skip
-    for text in (use.peer, use.refusal, *texts):
+    for text in (use.peer, use.refusal, use.detail, *texts):
         _check_text("text of a use", text, _LONGEST_TEXT)
     for name in (*use.given, *use.withheld, *use.derived):
         _check_text("name of a fact", name, _LONGEST_NAME)
@@ -187,6 +187,7 @@ def build_use_row(use: DataUse) -> tuple[object, ...]:
         use.openness.value,
         None if use.visible_from is None else use.visible_from.astimezone(UTC),
         use.spared,
+        use.detail,
     )
 
 

@@ -38,6 +38,7 @@ class DataUse:
         refusal: why nothing was given, one word of `catalog.terms.Refusal`; empty when it was.
         visible_from: for DELAYED.
         spared: submissions that it spared the subject; told by the resolver alone.
+        detail: of a refusal, what only the operator of this node is told.
     """
 
     time: datetime
@@ -57,3 +58,4 @@ class DataUse:
     openness: Openness = Openness.OPEN
     visible_from: datetime | None = None
     spared: int = 0
+    detail: str = ""

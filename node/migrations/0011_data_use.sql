@@ -27,7 +27,8 @@ CREATE TABLE data_use (
     refusal         text        NOT NULL, -- empty: facts were given
     openness        text        NOT NULL CHECK (openness IN ('open', 'delayed', 'sealed')),
     visible_from    timestamptz,
-    spared          int         NOT NULL DEFAULT 0 -- submissions, told by a resolver
+    spared          int         NOT NULL DEFAULT 0, -- submissions, told by a resolver
+    detail          text        NOT NULL DEFAULT '' -- of a refusal, for the operator alone
 );
 
 -- A record whose commit was in doubt is written again; its use then is there already.

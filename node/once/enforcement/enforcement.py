@@ -31,6 +31,7 @@ Pseudonym = Callable[[str, str], bytes]  # of a scheme and a value in it
 Classify = Callable[[DataUse], DataUse]
 
 _MOST_KEPT = 500  # selections
+_LONGEST_DETAIL = 1000  # characters
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,8 +111,11 @@ class Enforcement:
         use = self._use(call, rule, endpoint, subject)
         refusal = error.refusal if isinstance(error, TermsNotMet) else Refusal.NO_RIGHT
         rules = error.rules if isinstance(error, TermsNotMet) else ()
+        detail = _kept(error.detail) if isinstance(error, TermsNotMet) else ""
         grant = use.grant or min((one.number for one in rules), default=0)
-        self.uses.keep_refused(self.classify(replace(use, grant=grant, refusal=refusal.value)))
+        self.uses.keep_refused(
+            self.classify(replace(use, grant=grant, refusal=refusal.value, detail=detail))
+        )
 
     def _selection(
         self, intent: Intent, rule: Rule, endpoint: EndpointMapping | None
@@ -201,6 +205,11 @@ class Enforcement:
             intent=call.intent,
             grant=rule.number if rule is not None and rule.terms != NO_TERMS else 0,
         )
+
+
+def _kept(detail: str) -> str:
+    """As much of a detail as a row holds, and nothing that it can't."""
+    return "".join(letter for letter in detail[:_LONGEST_DETAIL] if letter.isprintable())
 
 
 def _subject(endpoint: EndpointMapping | None, call: AskedCall, *, strictly: bool) -> str | None:
