@@ -216,5 +216,8 @@ def test_the_command_names_what_it_can_t_read(
 ) -> None:
     snapshot = tmp_path / "catalog"
     snapshot.write_bytes(b"no catalog")
-    assert cli.main(["catalog", "export", "--snapshot", str(snapshot)]) == 2
+    words = ["catalog", "export", "--snapshot", str(snapshot)]
+    assert cli.main(words) == 2
+    assert "--address must be given" in capsys.readouterr().err
+    assert cli.main([*words, "--address", BASE]) == 2
     assert "sacbe catalog:" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
 import sys
 from pathlib import Path
 
@@ -11,13 +10,10 @@ from catalog.central.entries import Catalog
 from catalog.central.faces.export_settings import ExportSettings
 from catalog.central.faces.exports import can_export
 from catalog.central.faces.site import ROOT
-from catalog.central.versions import VersionStore
-from catalog.meaning.store import COMPONENT, MIGRATIONS
+from catalog.central.harvest.settings import CentralSettings
 from scripts.arguments import Actions, add_action, whole_number
-from scripts.cataloguing.opened import load_central
-from scripts.databases import database_address
+from scripts.cataloguing.opened import load_central, node_catalog, open_central
 from scripts.service import log_to_stderr, run_service
-from trust.database import PoolSettings, migrate, open_pool
 from trust.errors import StorageError
 from trust.registry.registry_app import RegistrySettings
 
@@ -33,10 +29,16 @@ def add_export(actions: Actions) -> None:
         "--config", type=Path, metavar="FILE", help="registry.toml: the catalog in its database"
     )
     source.add_argument(
+        "--node-config", type=Path, metavar="FILE", help="node.toml: the catalog at that node"
+    )
+    source.add_argument(
         "--snapshot", type=Path, metavar="FILE", help="the catalog as it came with the trust list"
     )
     parser.add_argument(
-        "--version", type=whole_number(1, 2_000_000_000), metavar="N", help="a past one"
+        "--version",
+        type=whole_number(1, 2_000_000_000),
+        metavar="N",
+        help="a past one of the database",
     )
     parser.add_argument(
         "--format",
@@ -48,7 +50,7 @@ def add_export(actions: Actions) -> None:
         "--as", dest="form", choices=FORMS, default="turtle", help="default: %(default)s"
     )
     parser.add_argument(
-        "--address", metavar="URL", help="where the catalog is read; names everything in it"
+        "--address", metavar="URL", help="where the catalog is read: names all in it"
     )
     _add_settings(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")
@@ -69,44 +71,33 @@ def tell_export(arguments: argparse.Namespace) -> int:
     if not can_export():
         print("sacbe catalog: exports need sacbe[catalog]", file=sys.stderr)
         return 2
-    if arguments.snapshot is not None:
+    if arguments.config is not None:
+        settings = load_central(arguments.config)
+        log_to_stderr()
+        return run_service(_export(settings, arguments), stopped=130)
+    if arguments.address is None:
+        print("sacbe catalog: --address must be given without --config", file=sys.stderr)
+        return 2
+    if arguments.node_config is not None:
+        catalog = node_catalog(arguments.node_config)
+    else:
         catalog = decode_catalog(arguments.snapshot.read_bytes())
-        base = arguments.address or f"urn:sacbe:{catalog.instance}{ROOT}".replace("/", ":")
-        return _write(catalog, base, arguments)
-    settings = load_central(arguments.config)
-    log_to_stderr()
-    return run_service(_export(settings, arguments), stopped=130)
+    return _write(catalog, arguments.address, arguments)
 
 
-async def _export(settings: RegistrySettings, arguments: argparse.Namespace) -> int:
-    catalog = await _version(settings, arguments.version)
+async def _export(settings: CentralSettings, arguments: argparse.Namespace) -> int:
+    async with open_central(settings) as central:
+        catalog = await central.versions.catalog(arguments.version)
     if catalog is None:
         print("sacbe catalog: there is no such version of the catalog", file=sys.stderr)
         return 1
-    return await asyncio.to_thread(
-        _write, catalog, arguments.address or public_address(settings), arguments
-    )
+    address = arguments.address or public_address(settings)
+    return await asyncio.to_thread(_write, catalog, address, arguments)
 
 
 def public_address(settings: RegistrySettings) -> str:
     """Where the registry lets the catalog be read."""
     return f"{'https' if settings.https else 'http'}://{settings.address}{ROOT}"
-
-
-async def _version(settings: RegistrySettings, number: int | None) -> Catalog | None:
-    dsn_file = settings.database.dsn_file
-    pool_settings = PoolSettings(
-        max_connections=settings.database.connections,
-        statement_cache=200 if settings.database.statement_cache else 0,
-    )
-    async with database_address(settings.data, "registry", dsn_file) as dsn:
-        pool = await open_pool(dsn, "sacbe-catalog", pool_settings)
-        try:
-            await migrate(pool, COMPONENT, MIGRATIONS)
-            return await VersionStore(pool).catalog(number)
-        finally:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(pool.close(), 10)
 
 
 def _write(catalog: Catalog, base: str, arguments: argparse.Namespace) -> int:
