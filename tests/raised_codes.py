@@ -21,7 +21,8 @@ def raised_codes() -> dict[str, set[str]]:
     """Every code, with its groups in front where they are written together, and the files."""
     found: dict[str, set[str]] = {}
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in _sources()}
-    everywhere = {name: place for tree in trees.values() for name, place in _takers(tree).items()}
+    takers = {name: place for tree in trees.values() for name, place in _takers(tree).items()}
+    everywhere = {name: place for name, place in takers.items() if not name.startswith("_")}
     for path, tree in trees.items():
         for code in _codes_in(tree, everywhere | _takers(tree)):
             found.setdefault(code, set()).add(str(path.relative_to(ROOT)))

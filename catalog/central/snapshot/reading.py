@@ -53,7 +53,7 @@ def read_catalog(plain: bytes) -> Catalog:
 
 
 def malformed(why: str) -> MalformedMessage:
-    return MalformedMessage(f"No catalog: {why[:500]}", "malformed_catalog")
+    return MalformedMessage(f"No catalog: {why[:500]}")
 
 
 def _catalog(read: CatalogForm) -> Catalog:
