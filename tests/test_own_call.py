@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 
 from catalog.services import AccessRight, ConnectionType, HostedClient
-from node.exchange.own_call import OwnRequest
+from node.exchange.clients import SpeakingClient
+from node.exchange.own_call import OwnAnswer, OwnCall, OwnRequest
 from node.log.search import RecordQuery
 from scripts.postgres import PostgresServer
 from tests.instance import CONSUMER, PROVIDER, SERVICE, Instance, NodeUnderTest, rest_service
@@ -74,3 +75,21 @@ async def test_an_answer_that_is_too_large_is_refused(node: NodeUnderTest) -> No
 async def test_only_the_owner_speaks_for_the_node(node: NodeUnderTest) -> None:
     with pytest.raises(UnknownMember, match="does not own"):
         await node.running.exchanges.consumer.ask(request(client=ClientId("TEST", "GOV", "1001")))
+
+
+async def test_a_client_that_has_shown_who_it_is_is_spoken_for_alone(node: NodeUnderTest) -> None:
+    consumer = node.running.exchanges.consumer
+    with pytest.raises(UnknownMember, match="not the one that asks"):
+        await consumer.ask_for(SpeakingClient(CONSUMER), OwnCall(request()))
+    with pytest.raises(PeerFault) as raised:
+        await consumer.ask_for(SpeakingClient(CONSUMER), OwnCall(request(client=CONSUMER)))
+    assert raised.value.code == "server.serverproxy.access_denied"
+
+
+async def test_the_answer_is_told_before_it_is_logged(node: NodeUnderTest) -> None:
+    told: list[OwnAnswer] = []
+    call = OwnCall(request(), told.append)
+    answer = await node.running.exchanges.consumer.ask_for(SpeakingClient(OWNER), call)
+    assert told == [answer]
+    assert call.ids == (answer.exchange_id, answer.message_id)
+    assert answer.peer == "SERVER:TEST/GOV/1001/CIVIL"

@@ -366,6 +366,8 @@ def test_a_large_catalog_is_planned_from_its_index() -> None:
     indexes = Indexes()
     index = indexes.of(made)
     assert indexes.of(made) is index
+    index.prepare()
+    assert index.prepared
     for number in range(10):
         wish = Wish((), LARGE_PERSON, DAY, procedure=procedure(number))
         plan = make_plan(index, wish)

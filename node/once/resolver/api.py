@@ -110,7 +110,7 @@ class OnceApi:
     # --- pages ------------------------------------------------------------------------------------
 
     async def _plan(self, request: web.BaseRequest, client: SpeakingClient) -> web.StreamResponse:
-        index = self.resolver.index()
+        index = await self.resolver.index()
         vocabulary = index.catalog.vocabulary
         question = read_question(await self._body(request), vocabulary, plan_only=True)
         plan = self.resolver.plan(index, question, client.id)
@@ -124,7 +124,7 @@ class OnceApi:
     async def _evidence(
         self, request: web.BaseRequest, client: SpeakingClient
     ) -> web.StreamResponse:
-        index = self.resolver.index()
+        index = await self.resolver.index()
         question = read_question(await self._body(request), index.catalog.vocabulary)
         if self._under_way >= self.resolver.settings.questions:
             raise Refused(503, "Too many questions are under way", headers=_LATER)

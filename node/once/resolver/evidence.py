@@ -37,12 +37,15 @@ class Resolver:
     settings: ResolverSettings
     _indexes: Indexes = field(default_factory=Indexes)
 
-    def index(self) -> CatalogIndex:
-        """The catalog of now; raises NoCatalog."""
+    async def index(self) -> CatalogIndex:
+        """The catalog of now, put in order beside the event loop; raises NoCatalog."""
         catalog = self.catalog()
         if catalog is None:
             raise NoCatalog
-        return self._indexes.of(catalog)
+        index = self._indexes.of(catalog)
+        if not index.prepared:
+            await asyncio.to_thread(index.prepare)
+        return index
 
     def plan(self, index: CatalogIndex, question: Question, client: ClientId) -> Plan:
         return make_plan(index, self._wish(question, client))

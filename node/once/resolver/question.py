@@ -215,7 +215,7 @@ class _Reader:
         found = {}
         for name, value in said.items():
             place = f"parameters/{name[:80]}"
-            found[name] = self._checked(place, value, numbers=True)
+            found[name] = str(self._checked(place, value, numbers=True))
             if len(found[name]) > _LONGEST_NAME:
                 self._wrong(place, Wrong.INVALID, f"has more than {_LONGEST_NAME} characters")
         return found

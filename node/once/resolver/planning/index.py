@@ -20,10 +20,21 @@ _ByTerritory = dict[str, tuple[Authority, ...]]
 
 @dataclass
 class CatalogIndex:
-    """One catalog."""
+    """One catalog.
+
+    Attributes:
+        prepared: whether all is in order that would else be computed by the first plan.
+    """
 
     catalog: Catalog
+    prepared: bool = False
     _territories: dict[str, _ByTerritory] = field(default_factory=dict, repr=False)
+
+    def prepare(self) -> None:
+        """Put in order what every plan looks up; half a second for a country's catalog."""
+        vocabulary = self.catalog.vocabulary
+        _ = (vocabulary.concept, vocabulary.authorities_of, self.catalog.service, self.links)
+        self.prepared = True
 
     @cached_property
     def links(self) -> tuple[Concept, ...]:

@@ -82,13 +82,13 @@ class Gathering:
         """
         for missing in plan.missing:
             self.missing.setdefault(missing.concept, missing)
-        exchanges = [replace(one, stage=one.stage + begins) for one in plan.exchanges]
-        for one in exchanges:
+        for one in plan.exchanges:
             for scheme in self._schemes_in(one.concepts):
-                self.identifiers.expect(scheme, one.stage + 1)
+                self.identifiers.expect(scheme, one.stage + begins + 1)
         async with asyncio.TaskGroup() as group:
-            for one in exchanges:
-                group.create_task(self._exchange(one, self._levels_behind(plan, one)))
+            for one in plan.exchanges:
+                at = replace(one, stage=one.stage + begins)
+                group.create_task(self._exchange(at, self._levels_behind(plan, one)))
             if plan.deferred:
                 group.create_task(self._carry_out_deferred(plan))
 
@@ -249,6 +249,4 @@ def _as_identifier(evidence: Evidence | None) -> str | None:
     value = None if evidence is None else evidence.value
     if isinstance(value, list):
         value = value[0] if len(value) == 1 else None
-    if isinstance(value, bool):
-        return None
-    return value if isinstance(value, str) else None
+    return str(value) if isinstance(value, str) else None  # a number as a plain text
