@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from catalog.central.faces.site import ROOT as CATALOG_ROOT
-from catalog.central.faces.site import CatalogSite
 from catalog.description_store import DescriptionStore
 from catalog.services import ServerConf
 from catalog.watcher import ServerConfWatcher
@@ -14,7 +13,7 @@ from node.exchange.builtin import BuiltInService
 from node.exchange.respond import origin_target
 from node.exchange.systems_port import Page
 from node.once.catalog_here import CatalogHere
-from node.once.catalog_page import CatalogPage
+from node.once.catalog_page import open_catalog_page
 from node.once.catalog_service import CatalogTelling
 from node.once.citizen.assembly import CitizenLog
 from node.once.citizen.portal import USAGE_PATHS, CitizenPortal
@@ -55,6 +54,7 @@ class OncePart:
         password: bytes,
     ) -> None:
         self._settings, self._pool, self._who = settings, pool, who
+        self._watcher = watcher
         self.catalog = CatalogHere(who.conf)
         self.citizens = CitizenLog.open(
             settings.once.citizens,
@@ -67,21 +67,24 @@ class OncePart:
         )
         self.uses = UseStore(pool)
         self.enforcement = Enforcement(
-            services=lambda: watcher.conf,
+            services=self._services,
             fresh=watcher.refresh,
             uses=self.uses,
             pseudonym=self.citizens.pseudonyms.of,
             classify=self.citizens.classify,
             clock=utc_now,
-            policy=self._policy(lambda: watcher.conf),
+            policy=self._policy(),
         )
 
-    def _policy(self, services: Callable[[], ServerConf]) -> CedarPolicy | None:
+    def _services(self) -> ServerConf:
+        return self._watcher.conf
+
+    def _policy(self) -> CedarPolicy | None:
         """The policies that are asked after the rights; wrong ones are told at the start."""
         folder = self._settings.once.policies.folder
         if folder is None:
             return None
-        return CedarPolicy(open_policies(folder), Groups(self._who.conf, services))
+        return CedarPolicy(open_policies(folder), Groups(self._who.conf, self._services))
 
     async def open(self, lifetime: Lifetime) -> None:
         """Write refusals, read catalogs and forget old uses from now on."""
@@ -125,7 +128,9 @@ class OncePart:
         portal = self.citizens.portal(exchanges.snapshots, self.catalog, consumer)
         return {
             "/once": _OncePages(api, portal),
-            CATALOG_ROOT: CatalogPage(CatalogSite(self.catalog)),
+            CATALOG_ROOT: open_catalog_page(
+                self.catalog, exchanges.descriptions, self._services, utc_now
+            ),
         }
 
 
