@@ -201,9 +201,9 @@ async def _until_told(book: GrantBook, number: int) -> int:
     """Wait until a running node has tried to tell the other one, and say what came of it."""
     deadline = time.monotonic() + _PATIENCE
     while True:
-        grant = await book.find(number)
         telling = (await book.telling([number])).get(number)
         if telling is None:
+            grant = await book.find(number)  # as that left it
             print(came_of(grant))
             return 1 if grant.state is GrantState.NOT_TAKEN else 0
         if telling.problem or time.monotonic() > deadline:

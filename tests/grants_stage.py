@@ -32,7 +32,7 @@ from trust.ids import ClientId
 
 OTHER = ClientId("TEST", "MUN", "2001", "library")  # of the consumer's member
 STRANGER = ClientId("TEST", "GOV", "3001", "strange")
-GUEST = ClientId("TEST", "MUN", "2002", "taxes")  # nobody hosts it
+GUEST = ClientId("TEST", "MUN", "2002", "taxes")  # of another member, at the consumer's node
 PURPOSE = "urn:example:benefit"
 SETTINGS = GrantSettings(waiting_per_member=3, waiting=5, asked_per_day=8)
 MAPPING = ServiceMapping(
@@ -154,9 +154,12 @@ async def grants_stage(folder: Path, postgres_server: PostgresServer) -> AsyncIt
         instance = await stack.enter_async_context(Instance(folder, postgres_server))
         system = await stack.enter_async_context(System().listening())
         civil = await instance.add("CIVIL", PROVIDER, hosted=[offered(system)])
-        clients = [HostedClient(one, connection=ConnectionType.HTTP) for one in (CONSUMER, OTHER)]
+        clients = [
+            HostedClient(one, connection=ConnectionType.HTTP) for one in (CONSUMER, OTHER, GUEST)
+        ]
         muni = await instance.add("MUNI", CONSUMER, hosted=clients)
-        muni.entry = replace(muni.entry, clients=(CONSUMER, OTHER))
+        muni.entry = replace(muni.entry, clients=(CONSUMER, OTHER, GUEST))
+        instance._certified(muni.keys, "sign", GUEST.member, muni.server)
         strange = await instance.add("STRANGE", STRANGER)
         await instance.start()
         offices = []

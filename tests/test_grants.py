@@ -1,8 +1,10 @@
 """Grants asked for, approved, revoked and withdrawn by signed messages between two real nodes."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -11,6 +13,7 @@ from catalog.services import AccessRight
 from catalog.terms import Terms
 from node.exchange.own_call import OwnAnswer, OwnRequest
 from node.log.records import Side
+from node.once.granting import sender
 from node.once.granting.asked import GrantState
 from node.once.granting.deciding import NotDecided
 from node.once.granting.rows import WrongState
@@ -22,8 +25,10 @@ from node.once.granting.wire import (
     Withdrawal,
     build_message,
 )
+from node.parts.database import open_database
 from scripts.postgres import PostgresServer
 from tests.grants_stage import (
+    GUEST,
     OTHER,
     PURPOSE,
     SETTINGS,
@@ -37,10 +42,11 @@ from tests.grants_stage import (
 )
 from tests.instance import CONSUMER, PROVIDER
 from tests.scene import records, unexpected
-from trust.errors import PeerFault, StorageError
+from trust.errors import PeerFault, StorageError, UnknownMember
 from trust.ids import ClientId, ServiceId
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HERE = ServiceId(PROVIDER, SERVICE_CODE)
 
 
@@ -192,6 +198,19 @@ async def test_nobody_asks_in_the_name_of_another_member(stage: GrantStage) -> N
     assert await stage.civil.book.all() == ()
 
 
+async def test_a_node_asks_for_clients_of_other_members_in_their_own_name(
+    stage: GrantStage,
+) -> None:
+    ours, theirs = await stage.ask(client=GUEST)
+    steps = await stage.civil.book.steps(theirs)
+    assert steps[0].who == str(GUEST)
+    await stage.civil.deciding.approve(theirs, by(), asked().terms)
+    await stage.civil.tell()
+    assert (await stage.muni.one(ours)).state is GrantState.APPROVED
+    with pytest.raises(UnknownMember, match="not found"):
+        await send(stage.muni, build_message(Withdrawal(asked().id)), STRANGER)
+
+
 async def test_nobody_decides_or_withdraws_for_others(stage: GrantStage) -> None:
     ours, theirs = await stage.ask()
     id_ = (await stage.muni.one(ours)).asked.id
@@ -301,14 +320,12 @@ async def test_a_node_that_stays_away_is_given_up(stage: GrantStage) -> None:
 
 
 async def test_an_answer_that_was_lost_is_asked_for_again(stage: GrantStage) -> None:
-    sender = stage.muni.sender
-
     async def lose(request: OwnRequest) -> OwnAnswer:
         await stage.muni.sender.ask(request)
         raise PeerFault("network_error", "gone")
 
     number = await stage.muni.asking.ask(asked(), by())
-    assert await replace(sender, ask=lose).send_next()
+    assert await replace(stage.muni.sender, ask=lose).send_next()
     stage.muni.late = timedelta(minutes=10)
     await stage.muni.tell()
     grant = await stage.muni.one(number)
@@ -326,3 +343,52 @@ async def test_what_is_not_there_can_t_be_decided(stage: GrantStage) -> None:
     await stage.civil.deciding.refuse(theirs, by(), "No")
     with pytest.raises(WrongState, match="is refused"):
         await stage.civil.deciding.refuse(theirs, by(), "No")
+
+
+async def test_a_database_that_is_gone_is_told_as_such(stage: GrantStage) -> None:
+    pool = await open_database(stage.muni.node.dsn, stage.muni.node.settings)
+    await pool.close()
+    office = Office(stage.muni.node, pool)
+    message = DecisionTold(asked().id, GrantState.REFUSED, 1)
+    for action in (
+        office.asking.ask(asked(), by()),
+        office.asking.withdraw(1, by()),
+        office.asking.take_decision(message, CONSUMER, by()),
+        office.deciding.take_ask(Ask(asked(), stage.muni.node.server), by()),
+        office.deciding.take_withdrawal(Withdrawal(asked().id), PROVIDER, by()),
+        office.deciding.approve(1, by(), asked().terms),
+        office.deciding.refuse(1, by(), ""),
+        office.book.find(1),
+        office.book.all(),
+        office.book.steps(1),
+        office.book.forget(AT),
+        office.sender.send_next(),
+    ):
+        with pytest.raises(StorageError, match="grants of this node can't be used"):
+            await action
+
+
+async def test_a_sender_outlives_its_database(
+    stage: GrantStage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = await open_database(stage.muni.node.dsn, stage.muni.node.settings)
+    await pool.close()
+    monkeypatch.setattr(sender, "_LOOK", 0.001)
+    task = asyncio.create_task(Office(stage.muni.node, pool).sender.run())
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert len([one for one in caplog.messages if one.startswith("Grants wait")]) == 1
+
+
+async def test_what_ended_long_ago_is_forgotten(stage: GrantStage) -> None:
+    ours, theirs = await stage.ask()
+    await stage.civil.deciding.refuse(theirs, by(), "No")
+    _, living = await stage.ask()
+    await stage.civil.book.forget(AT)
+    assert len(await stage.civil.book.all()) == 2
+    await stage.civil.book.forget(by().at)
+    assert [one.number for one in await stage.civil.book.all()] == [living]
+    assert (await stage.muni.one(ours)).state is GrantState.WAITING
