@@ -40,8 +40,32 @@ FACTS: Mapping[str, tuple[ServiceId, object]] = {
     c.ADULT: (PEOPLE, True),
 }
 NAMES = {PEOPLE: CIVIL.name, ASSESSMENTS: TAX.name, STATUS: SOCIAL.name}
+GAP: dict[str, object] = {
+    "concept": c.TAX_DEBT,
+    "reason": "no_right",
+    "who_can_fix": "source",
+    "text": "The source has given no right to ask",
+    "source": ASSESSMENTS.path,
+}
 LABELS = {c.BIRTH_DATE: "Date of birth", c.STREET: "Street and number", c.TAX_DEBT: "Tax debt"}
 SOMEBODY = next(people(1))
+
+
+def _fact(concept: str, told: tuple[ServiceId, object]) -> dict[str, object]:
+    service, value = told
+    return {
+        "concept": concept,
+        "value": value,
+        "source": service.path,
+        "source_name": NAMES[service],
+        "valid_at": "2026-11-21T12:00:00.000Z",
+        "exchange_id": f"exchange-{service.service_code}",
+        "receipt": f"/receipt?queryId={service.service_code}&xRoadInstance=SANDBOX",
+        "reduced_here": service == STATUS,
+    }
+
+
+FACT = _fact(c.BIRTH_DATE, FACTS[c.BIRTH_DATE])
 
 
 @dataclass
@@ -62,26 +86,7 @@ class StageNode:
     asked: list[object] = field(default_factory=list)
 
     def answer(self) -> dict[str, object]:
-        evidence = [
-            {
-                "concept": concept,
-                "value": value,
-                "source": service.path,
-                "source_name": NAMES[service],
-                "valid_at": "2026-11-21T12:00:00.000Z",
-                "exchange_id": f"exchange-{service.service_code}",
-                "receipt": f"/receipt?queryId={service.service_code}&xRoadInstance=SANDBOX",
-                "reduced_here": service == STATUS,
-            }
-            for concept, (service, value) in FACTS.items()
-        ]
-        missing = {
-            "concept": c.TAX_DEBT,
-            "reason": "no_right",
-            "who_can_fix": "source",
-            "text": "The source has given no right to ask",
-            "source": ASSESSMENTS.path,
-        }
+        evidence = [_fact(*told) for told in FACTS.items()]
         planned = {
             "stage": 1, "service": PEOPLE.path, "name": CIVIL.name,
             "endpoint": "GET /persons/{id}", "concepts": [c.BIRTH_DATE], "fields": ["birth_date"],
@@ -89,7 +94,7 @@ class StageNode:
         later = {"stage": 2, "depends_on": "urn:c:town", "concepts": [c.STREET]}
         return {
             "evidence": evidence,
-            "missing": [missing],
+            "missing": [GAP],
             "plan": [planned, later],
             "spared": 4,
             "catalog_version": 3,

@@ -23,6 +23,8 @@ from scripts.ecosystem.case_system import Answer, decoded, said
 from scripts.ecosystem.institutions import CASES, CITIZENS, INSTITUTIONS, MUNI
 from scripts.ecosystem.on_the_wire import read_wire
 from tests.case_page_stage import (
+    FACT,
+    GAP,
     SOMEBODY,
     Pages,
     StageNode,
@@ -161,14 +163,21 @@ async def test_a_case_can_be_asked_again(pages: Pages, node: StageNode) -> None:
     assert first == again
 
 
+async def test_a_catalog_that_still_grows_is_told(pages: Pages, node: StageNode) -> None:
+    node.changes = {"missing": [GAP | {"reason": "no_field"}]}
+    text = text_of(await shown(pages, await opened(pages)))
+    assert "ask again in some seconds" in text
+    assert "grant request" not in text
+
+
 async def test_a_case_stands_when_a_container_can_t_be_read(pages: Pages, node: StageNode) -> None:
     node.container = b"PK no container"
     assert "58571" in await shown(pages, await opened(pages))
 
 
 async def test_texts_of_others_do_nothing(pages: Pages, node: StageNode) -> None:
-    fact = node.answer()["evidence"][0] | {"value": HOSTILE, "source_name": HOSTILE}  # type: ignore[index]
-    gap = node.answer()["missing"][0] | {"text": HOSTILE, "reason": HOSTILE, "who_can_fix": HOSTILE}  # type: ignore[index]
+    fact = FACT | {"value": HOSTILE, "source_name": HOSTILE}
+    gap = GAP | {"text": HOSTILE, "reason": HOSTILE, "who_can_fix": HOSTILE}
     node.changes = {"evidence": [fact], "missing": [gap]}
     node.usages = [usage() | {"caseId": HOSTILE, "receiverName": HOSTILE, "factNames": [HOSTILE]}]
     address = await opened(pages)

@@ -87,7 +87,6 @@ class OnceViews:
 
     async def catalog(self) -> str:
         """Found by the fact that is wanted: at the node from its snapshot, and at the registry."""
-        found = []
         for port in (f"{MUNI.key}-http", "registry"):
             query = urlencode({"concept": c.BIRTH_DATE})
             catalog = replace(self.cases.system, node=self.cases.clerk.site.url(port))
@@ -98,7 +97,10 @@ class OnceViews:
             page = (await catalog.fetch(f"/catalog/services/{PEOPLE.path}")).decode()
             if "<h1" not in page or "Date of birth" not in page:
                 raise StepFailed(f"the page of the service at {port} does not tell its facts")
-            found.append(listed["catalog"])
+        config = str(self.cases.clerk.site.of(MUNI) / "node.toml")
+        ran = await sacbe("catalog", "search", "--node-config", config, "--concept", c.BIRTH_DATE)
+        if ran.code != 0 or PEOPLE.colons not in ran.out:
+            raise StepFailed(f"sacbe catalog search: exit code {ran.code}: {ran.err}"[:600])
         return f"{PEOPLE.path} has birth dates, in the node's snapshot and at the registry"
 
     # --- whoever knows nothing of all this --------------------------------------------------------

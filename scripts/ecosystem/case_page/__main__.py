@@ -31,7 +31,7 @@ def frame_of(places: Places) -> Frame:
     """The frame with links to the catalog at the Municipality's node and at the registry."""
     node, registry = places.node(MUNI), places.registry
     return Frame(
-        (("Catalog at the node", f"{node.url}/catalog"), ("Registry", f"{registry}/catalog"))
+        (("Catalog at the node", f"{node.url}/catalog"), ("Central catalog", f"{registry}/catalog"))
     )
 
 

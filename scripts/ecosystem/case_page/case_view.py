@@ -18,6 +18,9 @@ _FIXERS = {
     "caller": "the case system, which asks",
     "own_operator": "the operator of the Municipality's node",
 }
+_NOT_YET = frozenset(
+    {"no_authority", "no_field", "procedure_not_offered", "service_not_in_catalog"}
+)  # what the catalog lacks while it is made
 _LONGEST_VALUE = 300  # characters
 _SHORT = 24  # characters of a value that stands in one line
 _LOOKS = (
@@ -158,8 +161,11 @@ def _outcome(case: Case) -> Markup:
                 ", asked at ", moment(case.opened), ".")  # fmt: skip
     if not case.answer.missing:
         return notice("good", tag("strong", "Everything is there."), about)
-    text = "Something is missing; what is there stands."
-    return notice("warn", tag("strong", text), about)
+    text = tag("strong", "Something is missing; what is there stands.")
+    if not any(one.reason in _NOT_YET for one in case.answer.missing):
+        return notice("warn", text, about)
+    later = "The registry still asks the institutions what they have, if the sandbox was started a"
+    return notice("warn", text, about, f"{later} moment ago: ask again in some seconds.")
 
 
 def _facts(case: Case, words: Words) -> Markup:
@@ -262,8 +268,13 @@ def _step(one: Planned, words: Words) -> Markup:
         return tag("span", "Where the person lives decides who is asked for: ", worded(wanted))
     return tag(
         "span", tag("strong", worded(one.name or one.service)), ": ", worded(wanted), " (",
-        tag("code", one.endpoint or one.service.rpartition("/")[2]), ")",
+        tag("code", one.endpoint or service_name(one.service)), ")",
     )  # fmt: skip
+
+
+def service_name(service: str) -> str:
+    """Code and version out of a service's path form."""
+    return "/".join(service.split("/")[4:])
 
 
 def moment(at: datetime) -> Markup:

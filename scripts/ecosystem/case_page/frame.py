@@ -24,7 +24,7 @@ label.choice small { display: block; color: var(--quiet); font-size: .88rem; }
 form.inline { display: inline-block; margin: .3rem .6rem .3rem 0; }
 .value { font-weight: 600; }
 .short { white-space: nowrap; }
-th, td { overflow-wrap: break-word; }
+th { overflow-wrap: break-word; }
 .missing { color: var(--warn); }
 .uses ol { list-style: none; padding: 0; }
 .uses ol > li { border-top: 1px solid var(--line); padding: .75rem 0; }

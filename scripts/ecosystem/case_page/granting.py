@@ -23,7 +23,7 @@ def request_words(config: str) -> tuple[str, ...]:
 
 def grant_commands(case: Case, places: Places) -> Sequence[str]:
     """Lines for a shell; none when no right to debts is missing, or nobody is there to give it."""
-    wanted = any(one.concept == c.TAX_DEBT for one in case.answer.missing)
+    wanted = (c.TAX_DEBT, "no_right") in {(one.concept, one.reason) for one in case.answer.missing}
     if not wanted or TAX.key not in places.nodes:
         return ()
     asker, giver = places.node(MUNI).config, places.node(TAX).config

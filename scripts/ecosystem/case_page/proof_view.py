@@ -10,6 +10,7 @@ from scripts.ecosystem.case_page.case_view import (
     full_name,
     moment,
     proof_address,
+    service_name,
     value_text,
 )
 from scripts.ecosystem.case_page.cases import Case
@@ -173,10 +174,9 @@ def audit_page(
 
 
 def _row(one: Judged) -> tuple[Child, ...]:
-    name = "/".join(one.fact.source.split("/")[4:])  # the service, behind whose it is
     return (
         link(case_address(one.case), one.case.number),
-        join(worded(one.fact.source_name), " ", tag("code", name)),
+        join(worded(one.fact.source_name), " ", tag("code", service_name(one.fact.source))),
         worded(full_name(one.case.person)),
         moment(one.fact.valid_at),
         _mark(one),
@@ -209,7 +209,7 @@ def _figures(figures: Sequence[NodeFigures], words: Words) -> Markup:
             )
     head = (
         "Node", "Procedure", "Facts given", "Withheld", "Facts fetched", "Papers spared",
-        "Refused others", "Refused to it",
+        "Refused", "Was refused",
     )  # fmt: skip
     return table(head, rows, "Since the sandbox began")
 
