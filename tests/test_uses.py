@@ -143,8 +143,8 @@ async def test_refused_uses_are_written_soon_and_once(pool: Pool, database_dsn: 
     refused = [sample_use(n, refusal="quota_used_up", given=()) for n in range(1200)]
     async with UseStore(pool) as store:
         for use in [*refused, refused[0]]:  # which a repeated attempt would write again
-            store.keep_refused(use)
-        store.keep_refused(sample_use(peer="\0"))
+            store.keep_apart(use)
+        store.keep_apart(sample_use(peer="\0"))
     assert (store.waiting, store.dropped) == (0, 1)
     found = await stored(database_dsn)
     assert len(found) == 1200
@@ -154,7 +154,7 @@ async def test_refused_uses_are_written_soon_and_once(pool: Pool, database_dsn: 
 async def test_under_a_flood_refused_uses_are_counted_and_not_kept(pool: Pool) -> None:
     store = UseStore(pool, most_waiting=3)
     for number in range(5):
-        store.keep_refused(sample_use(number, refusal="grant_expired"))
+        store.keep_apart(sample_use(number, refusal="grant_expired"))
     assert (store.waiting, store.dropped) == (3, 2)
     async with store:
         pass
@@ -167,7 +167,7 @@ async def test_refused_uses_wait_for_a_database_that_is_away(database_dsn: str) 
         UseStore(log._pool) as store,
     ):
         proxy.close_all()
-        store.keep_refused(sample_use(refusal="grant_expired"))
+        store.keep_apart(sample_use(refusal="grant_expired"))
         await asyncio.sleep(0.05)
         assert store.waiting == 1
         proxy.open = True

@@ -29,6 +29,8 @@ from trust.errors import AccessDenied, MalformedMessage
 WHOLE = "*"  # in the place of names: the answer went out as it was
 ATTACHMENTS = "attachments"  # how attachments are named that did not go out
 MAX_TOLD = 4096  # bytes of a list of names or paths that is told
+_HELD = 1024 * 1024  # bytes of an answer about somebody that wait for what is remembered of it
+_HELD_CUT = 32 * 1024 * 1024  # more than any answer that is cut down
 _IN_A_THREAD = 256 * 1024  # bytes beyond which an answer is not cut on the event loop
 
 
@@ -73,6 +75,9 @@ class Enforcement(Protocol):
             StorageError: it can't be told.
         """
 
+    def broken_off(self, use: DataUse) -> None:
+        """Remember a use whose answer left in part, and has no record; never fails."""
+
     def refused(self, call: AskedCall, error: AccessDenied, rule: Rule | None) -> None:
         """Remember a refusal; never fails.
 
@@ -105,6 +110,14 @@ class Allowance:
     answered: bool = True  # whether the system gave facts at all
     reduction: Reduction | None = None
     more_withheld: tuple[str, ...] = ()
+    _kept: DataUse | None = None
+
+    @property
+    def hold(self) -> int:
+        """Bytes of the answer that may not leave before what is remembered of it is durable."""
+        if self.selection is not None:
+            return _HELD_CUT
+        return 0 if self.use is None else _HELD
 
     async def cut_json(self, raw: bytes) -> Reduction:
         """Cut a JSON answer down; raises TermsNotMet."""
@@ -154,11 +167,11 @@ class Allowance:
         return tuple(notes)
 
     def data_use(self, time: datetime) -> DataUse | None:
-        """What is kept with the answer."""
-        if self.use is None:
-            return None
+        """What is kept of the answer: the same each time, as it was when it was first told."""
+        if self.use is None or self._kept is not None:
+            return self._kept
         given = self._whole_or(self._given())
-        return self.finish(
+        self._kept = self.finish(
             replace(
                 self.use,
                 time=time,
@@ -167,6 +180,7 @@ class Allowance:
                 derived=self.reduction.derived if self.reduction else (),
             )
         )
+        return self._kept
 
     def _given(self) -> tuple[str, ...]:
         if not self.answered:

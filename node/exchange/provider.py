@@ -286,9 +286,19 @@ class Provider:
         with self.spool.body() as store:
             outgoing = self._outgoing(admitted, reply, store, account)
             greeting = self._greet(request, admitted, account)
-            response = await _stream(request, outgoing, reply, dialect, account, greeting)
+            try:
+                response = await _stream(request, outgoing, reply, dialect, account, greeting)
+            finally:
+                if not outgoing.complete and account.response_out is not None:
+                    self._note_broken_off(admitted.allowance)
             account.clock.mark("send")
             return response
+
+    def _note_broken_off(self, allowance: Allowance | None) -> None:
+        """Remember what an answer gave that began to leave and will never be in the log."""
+        use = None if allowance is None else allowance.data_use(self.evidence.clock())
+        if self.once is not None and use is not None:
+            self.once.broken_off(use)
 
     def _greet(self, request: web.BaseRequest, admitted: Admitted, account: Account) -> Headers:
         """What the answer says to a node of our kind, besides what it says to everybody."""
@@ -330,6 +340,7 @@ class Provider:
             sign=sign,
             log=log,
             nested=not admitted.call.rest,
+            hold=0 if admitted.allowance is None else admitted.allowance.hold,
         )
 
 

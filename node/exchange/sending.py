@@ -42,6 +42,7 @@ class OutgoingMessage:
             message is the only one.
         store: keeps them for the log while they stream by; None without attachments.
         nested: whether attachments go into a multipart of their own, as those of SOAP do.
+        hold: bytes that stay here until all is logged; what is longer begins to leave before.
         sign: makes the signature over the parts, as soon as the key is free.
         log: makes everything durable; the signature leaves after it returned.
         complete: whether the whole message was signed, logged and given out.
@@ -54,6 +55,7 @@ class OutgoingMessage:
     sign: Sign
     log: Log
     nested: bool = False
+    hold: int = 0
     ocsp_responses: Sequence[bytes] = ()
     boundary: str = field(default_factory=new_boundary)
     bodies: list[Section] = field(default_factory=list, init=False)
@@ -75,7 +77,12 @@ class OutgoingMessage:
         for response in self.ocsp_responses:
             front += writer.open_part(mediatype.OCSP_RESPONSE) + response
         front += writer.open_part(self.head.content_type, self.head.fields) + self.message
+        held = self.hold > 0
         async for piece in self._payload():
+            held = held and len(front) + len(piece) <= self.hold
+            if held:
+                front += piece
+                continue
             yield bytes(front) + piece if front else piece
             front.clear()
         parts = [PartDigest(MESSAGE_PART, sha512(self.message)), *attachment_digests(self.bodies)]

@@ -72,8 +72,8 @@ class UseStore:
         """Refused uses that are not written yet."""
         return len(self._waiting)
 
-    def keep_refused(self, use: DataUse) -> None:
-        """Have a refused use written soon; never fails."""
+    def keep_apart(self, use: DataUse) -> None:
+        """Have a use written soon that has no message to be kept with; never fails."""
         try:
             row = build_use_row(use)
         except LoggingFailed:

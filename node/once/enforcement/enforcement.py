@@ -97,6 +97,10 @@ class Enforcement:
             finish=self.classify,
         )
 
+    def broken_off(self, use: DataUse) -> None:
+        """Remember a use whose answer left in part, and has no record; never fails."""
+        self.uses.keep_apart(use)
+
     def refused(self, call: AskedCall, error: AccessDenied, rule: Rule | None) -> None:
         """Remember a refusal; never fails."""
         try:
@@ -113,7 +117,7 @@ class Enforcement:
         rules = error.rules if isinstance(error, TermsNotMet) else ()
         detail = _kept(error.detail) if isinstance(error, TermsNotMet) else ""
         grant = use.grant or min((one.number for one in rules), default=0)
-        self.uses.keep_refused(
+        self.uses.keep_apart(
             self.classify(replace(use, grant=grant, refusal=refusal.value, detail=detail))
         )
 
