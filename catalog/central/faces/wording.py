@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 
 from catalog.meaning.vocabulary import Labels
+from catalog.meaning.words import tag_of
 
-DEFAULT_LANGUAGE = "en"
 _LONGEST_HEADER = 500
 _MOST = 10  # languages that are looked at
 _RANGE = re.compile(
@@ -35,20 +35,9 @@ def languages_of(header: str) -> tuple[str, ...]:
 def label_of(labels: Labels, languages: tuple[str, ...], otherwise: str) -> Worded:
     """The label that a reader understands best.
 
-    Each wish is shortened before the next one counts (`es-MX`, `es`); then English, then the first
-    there is.
-
     Args:
         otherwise: what is said where there is no label at all.
     """
-    known = {tag.lower(): tag for tag in labels if labels[tag].strip()}
-    for wish in (*languages, DEFAULT_LANGUAGE):
-        parts = wish.split("-")
-        for length in range(len(parts), 0, -1):
-            tag = known.get("-".join(parts[:length]))
-            if tag is not None:
-                return Worded(labels[tag], tag)
-    if known:
-        tag = known[min(known)]
-        return Worded(labels[tag], tag)
-    return Worded(otherwise)
+    written = {tag: text for tag, text in labels.items() if text.strip()}
+    tag = tag_of(written, *languages)
+    return Worded(written[tag], tag) if written else Worded(otherwise)

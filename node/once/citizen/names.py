@@ -5,20 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from catalog.central.entries import Catalog
-from catalog.meaning.vocabulary import NO_VOCABULARY, Labels, Vocabulary
+from catalog.meaning.vocabulary import NO_VOCABULARY, Vocabulary
+from catalog.meaning.words import label_of
 from trust.globalconf import GlobalConf
 from trust.ids import ClientId
 
 WHOLE = "*"  # stands for facts that nobody named, of an answer that went out as it was
 CatalogNow = Callable[[], Catalog | None]
-
-
-def label_of(labels: Labels, language: str) -> str:
-    """A text in a language, else in English, else in whichever there is; empty without any."""
-    for wanted in (language, "en"):
-        if labels.get(wanted):
-            return labels[wanted]
-    return next((text for text in labels.values() if text), "")
 
 
 @dataclass(frozen=True, slots=True)
