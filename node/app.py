@@ -125,7 +125,7 @@ class Node:
         await doors.open(
             self.systems_port.handle,
             self.exchanges.provider.handle_message,
-            AdminPages(self.metrics, self.health),
+            AdminPages(self.metrics, self.health, {"/explain": self.once.explain_page()}),
         )
 
     def _services_now(self) -> ServerConf:

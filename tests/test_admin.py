@@ -46,3 +46,13 @@ async def test_metrics_are_served_in_the_text_format(client: Client) -> None:
 async def test_other_paths_and_methods_are_refused(client: Client) -> None:
     assert (await client.get("/")).status == 404
     assert (await client.post("/metrics")).status == 405
+
+
+async def test_further_pages_have_their_paths_and_are_only_read() -> None:
+    async def page(request: aiohttp.web.BaseRequest) -> aiohttp.web.StreamResponse:
+        return aiohttp.web.Response(text=request.query_string)
+
+    pages = AdminPages(NodeMetrics(frozenset()), Health({}), {"/explain": page})
+    async with TestClient(RawTestServer(pages)) as client:
+        assert await (await client.get("/explain?client=A")).text() == "client=A"
+        assert (await client.post("/explain")).status == 405

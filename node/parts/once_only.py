@@ -18,6 +18,8 @@ from node.once.catalog_service import CatalogTelling
 from node.once.citizen.assembly import CitizenLog
 from node.once.citizen.portal import USAGE_PATHS, CitizenPortal
 from node.once.enforcement.enforcement import Enforcement
+from node.once.explaining.explainer import Explainer
+from node.once.explaining.page import ExplainPage
 from node.once.granting.asking import Asking
 from node.once.granting.deciding import Deciding
 from node.once.granting.sender import GrantSender
@@ -85,6 +87,13 @@ class OncePart:
         if folder is None:
             return None
         return CedarPolicy(open_policies(folder), Groups(self._who.conf, self._services))
+
+    def explain_page(self) -> ExplainPage:
+        """Whether A may call B, and why, for the operator's port."""
+        policy = self.enforcement.policy
+        judge = policy.policies.judge if isinstance(policy, CedarPolicy) else None
+        lists = self._settings.data / "trust-lists"
+        return ExplainPage(Explainer(self._pool, lists, utc_now, judge))
 
     async def open(self, lifetime: Lifetime) -> None:
         """Write refusals, read catalogs and forget old uses from now on."""
