@@ -384,6 +384,15 @@ async def test_without_a_catalog_nothing_is_planned(stage: Stage) -> None:
     assert (status, told["title"]) == (503, "Not now")
 
 
+async def test_more_questions_than_allowed_are_asked_to_come_again(stage: Stage) -> None:
+    stage.api._under_way = stage.api.resolver.settings.questions
+    try:
+        status, told = await stage.post("/once/v1/evidence", question(NAME))
+    finally:
+        stage.api._under_way = 0
+    assert (status, told["detail"]) == (503, "Too many questions are under way")
+
+
 async def test_the_description_is_valid_and_has_every_address(stage: Stage) -> None:
     status, document = await stage.ask("GET", "/once/v1/openapi.json", client=None)
     assert status == 200

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -22,7 +23,9 @@ from tests.once_stage import (
     Stage,
     answer,
     once_stage,
+    question,
 )
+from trust.database import open_pool
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.database]
 
@@ -188,3 +191,18 @@ async def test_previews_are_bounded(stage: Stage) -> None:
         },
     )
     assert (status, told["detail"]) == (503, "Too many previews wait for citizens")
+
+
+async def test_a_database_that_is_away_is_told(stage: Stage) -> None:
+    held = await waiting(stage)
+    pages = stage.api.previews
+    closed = await open_pool(stage.consumer.dsn, "test")
+    await closed.close()
+    stage.api.previews = replace(pages, previews=replace(pages.previews, pool=closed))
+    try:
+        assert (await held.ask("GET"))[0] == 503
+        asked = stage.post("/once/v1/evidence", question(NAME, preview=True))
+        assert (await asked)[0] == 503
+    finally:
+        stage.api.previews = pages
+    assert (await held.ask("GET"))[0] == 200

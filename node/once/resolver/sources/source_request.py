@@ -37,22 +37,32 @@ def build_request(
     values = _values(exchange, identifier, parameters, day)
     if exchange.service.type.is_rest:
         return _rest(exchange, values, client, said)
-    body = {name: value for name, value in values.items() if name.startswith("/")}
+    named = {name: value for each in values.values() for name, value in each.items()}
     return OwnSoapRequest(
-        client, exchange.service.id, body, endpoint.namespace, endpoint.qualified, said
+        client,
+        exchange.service.id,
+        {name: value for name, value in named.items() if name.startswith("/")},
+        endpoint.namespace,
+        endpoint.qualified,
+        said,
     )
 
 
 def _values(
     exchange: PlannedExchange, identifier: str, parameters: Mapping[str, str], day: date
-) -> dict[str, str]:
-    """The subject's identifier and the parameters by name."""
+) -> dict[Place, dict[str, str]]:
+    """The subject's identifier and the parameters by their place; nothing stands twice."""
     endpoint = exchange.endpoint
-    values = {} if endpoint.subject is None else {endpoint.subject.name: identifier}
+    values: dict[Place, dict[str, str]] = {place: {} for place in Place}
+    if endpoint.subject is not None:
+        values[endpoint.subject.place][endpoint.subject.name] = identifier
     for one in endpoint.parameters:
         value = _value(one, parameters, day)
-        if value is not None:
-            values[one.name] = value
+        if value is None:
+            continue
+        if one.name in values[one.place]:
+            raise MalformedMessage(f"'{one.name[:80]}' stands in the request twice")
+        values[one.place][one.name] = value
     return values
 
 
@@ -65,15 +75,14 @@ def _value(parameter: FixedParameter, parameters: Mapping[str, str], day: date) 
 
 
 def _rest(
-    exchange: PlannedExchange, values: Mapping[str, str], client: ClientId, intent: Intent
+    exchange: PlannedExchange,
+    values: Mapping[Place, Mapping[str, str]],
+    client: ClientId,
+    intent: Intent,
 ) -> OwnRequest:
-    endpoint = exchange.endpoint
-    places = {one.name: one.place for one in endpoint.parameters}
-    if endpoint.subject is not None:
-        places[endpoint.subject.name] = endpoint.subject.place
-    path = _path(endpoint.path, {n: v for n, v in values.items() if places[n] is Place.PATH})
-    query = [(n, v) for n, v in values.items() if places[n] is Place.QUERY]
-    body = {n: v for n, v in values.items() if places[n] is Place.BODY}
+    endpoint, body = exchange.endpoint, values[Place.BODY]
+    path = _path(endpoint.path, values[Place.PATH])
+    query = values[Place.QUERY].items()
     asked = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query)
     headers = [("Accept", "application/json"), *_headers(intent)]
     if body:
