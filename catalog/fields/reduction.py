@@ -7,6 +7,7 @@ Lists are cut item by item. What stands where a single value should, and is none
 Pure: the same for an exchange, for a preview and for a test.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +20,9 @@ from catalog.fields.views import Derivation, derive
 from catalog.mapping import EndpointMapping
 
 MAX_NAMED = 1000  # places that are named as withheld
-_LONGEST_STEP = 200  # characters of a name that a system chose
+_LONGEST_STEP = 64  # characters of a name that a system chose
+_WORD = re.compile(r"\*|@?[A-Za-z_][A-Za-z_\-]*(?:[0-9]{1,3}[A-Za-z_\-]+){0,4}(?:[0-9]{1,3})?")
+_UNKNOWN = "?"
 _LONGEST_PATH = 1000
 _ROOT = "/"  # how a document is named that is a single value
 
@@ -94,8 +97,14 @@ class Tally:
             self.untold[name] = None
         return found
 
-    def total(self, data: bytes) -> Reduction:
-        paths = list(dict.fromkeys(map(shown_path, self.places.paths())))
+    def total(self, data: bytes, known: frozenset[str]) -> Reduction:
+        """What is left, with what did not go out by names that say nothing of anybody.
+
+        Args:
+            known: names that the mapping has.
+        """
+        shown = (shown_path(steps, known) for steps in self.places.paths())
+        paths = list(dict.fromkeys(shown))
         named = tuple(paths[:MAX_NAMED])
         return Reduction(
             data,
@@ -108,16 +117,18 @@ class Tally:
 
 
 @lru_cache(4096)  # an endpoint withholds the same places again and again
-def shown_path(steps: tuple[str, ...]) -> str:
-    """A path as it may stand in a header, a database and a line, whatever the system's names."""
-    return pointer_to(tuple(map(_shown, steps)))[:_LONGEST_PATH] or _ROOT
+def shown_path(steps: tuple[str, ...], known: frozenset[str]) -> str:
+    """A path as it may stand in a header, a database and a line, whatever the system's names.
+
+    Names may be values: children by their national ids, incomes by the names of those who pay. What
+    neither the mapping knows nor looks like a name that a programmer chose is shown as `?`.
+    """
+    shown = tuple(step if step in known or _is_word(step) else _UNKNOWN for step in steps)
+    return pointer_to(shown)[:_LONGEST_PATH] or _ROOT
 
 
-def _shown(step: str) -> str:
-    cut = step[:_LONGEST_STEP]
-    if cut.isprintable() and "," not in cut:
-        return cut
-    return "".join(letter if letter.isprintable() and letter != "," else "?" for letter in cut)
+def _is_word(step: str) -> bool:
+    return len(step) <= _LONGEST_STEP and _WORD.fullmatch(step) is not None
 
 
 def reduce_json(raw: bytes, selection: Selection, at: datetime) -> Reduction:
@@ -131,7 +142,7 @@ def reduce_json(raw: bytes, selection: Selection, at: datetime) -> Reduction:
     document = parse_json(raw)
     granted, asked = selection.grants_all, selection.asks_all
     found = cutter.value(document, (selection.root,), granted, asked, tally.places)
-    return tally.total(build_json(_empty(document) if found is _OUT else found))
+    return tally.total(build_json(_empty(document) if found is _OUT else found), selection.known)
 
 
 class _Nothing:

@@ -53,6 +53,7 @@ class Selection:
         grants_all, asks_all: nothing limits what is granted, or what is asked for.
         missing: what is asked for and not granted.
         empty: something is asked for and none of it is granted.
+        known: the names that stand in the paths of the mapping.
     """
 
     mapping: EndpointMapping
@@ -61,6 +62,7 @@ class Selection:
     asks_all: bool
     missing: tuple[str, ...] = ()
     empty: bool = False
+    known: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -130,7 +132,8 @@ def select(
         if (shown := _not_granted(name, mapping, has, everything=grants_all)) is not None
     )
     empty = not asks_all and len(missing) == len(asked)
-    return Selection(mapping, root, grants_all, asks_all, missing, empty)
+    known = frozenset(step for one in mapping.fields for step in steps_of(one.path))
+    return Selection(mapping, root, grants_all, asks_all, missing, empty, known)
 
 
 def _mark(root: Spot, has: _Meant, wants: _Meant) -> None:

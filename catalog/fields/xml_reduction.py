@@ -1,9 +1,9 @@
 """A SOAP answer cut down to what is granted, as `reduction` cuts JSON.
 
 Places are local names below the soap:Body. An attribute is a field of its own (`person/@id`); of an
-element that stays, those that say how it is to be read (`xsi:nil`, `xsi:type`) stay with it. Header
-and envelope stay as they are. Comments and processing instructions of the body go, except below a
-place that is granted as a whole.
+element that stays, those that say how it is to be read (`xsi:nil`, `xsi:type`) stay with it. Of the
+header only what X-Road prescribes stays, and of the envelope only header and body. Comments and
+processing instructions go, except below a place that is granted as a whole.
 """
 
 import re
@@ -16,10 +16,16 @@ from lxml import etree
 from catalog.fields.reduction import Places, Reduction, Tally
 from catalog.fields.selection import Selection, Spot, shapes, spots_below
 from catalog.fields.views import Derivation
+from trust.ids import XROAD_NAMESPACE
 from trust.xmlbytes import parse_xml
 
 _SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 _BODY = f"{{{_SOAP}}}Body"
+_HEADER = f"{{{_SOAP}}}Header"
+_STYLE = f"{{{_SOAP}}}encodingStyle"
+_OF_THE_PROTOCOL = (
+    XROAD_NAMESPACE, "http://x-road.eu/xsd/representation.xsd", "urn:sacbe:once:1",
+)  # fmt: skip
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 _NIL = f"{{{_INSTANCE}}}nil"
 _OF_THE_FORM = frozenset({_NIL, f"{{{_INSTANCE}}}type"})
@@ -28,7 +34,7 @@ _XML_NAME = re.compile(r"[^\W\d][\w.\-]*")
 
 
 def reduce_envelope(raw: bytes, selection: Selection, at: datetime) -> Reduction:
-    """Cut the body of a SOAP envelope down to a selection; what comes out is UTF-8.
+    """Cut a SOAP envelope down to a selection; what comes out is UTF-8.
 
     Args:
         at: for views, aware.
@@ -39,22 +45,48 @@ def reduce_envelope(raw: bytes, selection: Selection, at: datetime) -> Reduction
     envelope = parse_xml(raw, what="SOAP message")
     tally = Tally(at)
     cutter = _Cutter(tally)
+    cutter.around(envelope)
     for body in envelope.iterchildren(tag=_BODY):
         cutter.body(body, selection)
     written = etree.tostring(envelope, encoding="UTF-8", xml_declaration=False)
-    return tally.total(_DECLARATION + written)
+    return tally.total(_DECLARATION + written, selection.known)
 
 
 @dataclass(frozen=True, slots=True)
 class _Cutter:
     tally: Tally
 
+    def around(self, envelope: etree._Element) -> None:
+        """Leave of all that stands around a body what X-Road prescribes."""
+        self._bare(envelope)
+        for child in list(_elements(envelope)):
+            if child.tag not in (_HEADER, _BODY):
+                _withhold(child, self.tally.places.at(_local(child)))
+                envelope.remove(child)
+                continue
+            self._bare(child)
+            if child.tag == _HEADER:
+                self._header(child)
+
+    def _header(self, header: etree._Element) -> None:
+        for child in list(_elements(header)):
+            if etree.QName(child).namespace not in _OF_THE_PROTOCOL:
+                _withhold(child, self.tally.places.at(_local(header)).at(_local(child)))
+                header.remove(child)
+
+    def _bare(self, element: etree._Element) -> None:
+        """Take remarks, loose text and attributes away, but for how it is to be read."""
+        _cut_remarks(element)
+        _cut_text(element, self.tally.places)
+        for tag in list(element.attrib):
+            if tag != _STYLE:
+                self.tally.places.at(f"@{etree.QName(tag).localname}").withheld = True
+                del element.attrib[tag]
+
     def body(self, body: etree._Element, selection: Selection) -> None:
         """Cut what is in a body; its one child stays, for it says what is answered."""
         granted, asked = selection.grants_all, selection.asks_all
         spots: tuple[Spot, ...] = (selection.root,)
-        _cut_remarks(body)
-        _cut_text(body, self.tally.places)
         for wrapper in _elements(body):
             name = _local(wrapper)
             place = self.tally.places.at(name)
