@@ -53,6 +53,7 @@ async def test_further_pages_have_their_paths_and_are_only_read() -> None:
         return aiohttp.web.Response(text=request.query_string)
 
     pages = AdminPages(NodeMetrics(frozenset()), Health({}), {"/explain": page})
-    async with TestClient(RawTestServer(pages)) as client:
+    client: Client = TestClient(RawTestServer(pages))
+    async with client:
         assert await (await client.get("/explain?client=A")).text() == "client=A"
         assert (await client.post("/explain")).status == 405

@@ -20,7 +20,12 @@ from adapters.rest.declared import problems_of as rest_problems
 from adapters.rest.settings import RestSettings
 from adapters.sql.settings import SqlSettings, problems_of
 from adapters.xroad.settings import XroadAdapterSettings, xroad_problems
+from catalog.central.harvest.settings import CentralSettings
 from catalog.declaration import ServicesDeclaration, declaration_problems
+from catalog.fields.mapping_file import MappingFile, file_problems
+from catalog.meaning.declaration import OnceDeclaration
+from catalog.meaning.declaration import declaration_problems as once_problems
+from config.mapping_files import read_mapping
 from config.settings import load_settings, parse_settings
 from node.settings import NodeSettings
 from scripts.cli import main
@@ -31,6 +36,7 @@ from scripts.ecosystem.adapter_files import (
 )
 from scripts.ecosystem.institutions import (
     BENEFITS,
+    CASES,
     INSTITUTIONS,
     LIBRARY,
     PAIR,
@@ -40,6 +46,7 @@ from scripts.ecosystem.institutions import (
     node_settings,
     registry_settings,
 )
+from scripts.ecosystem.mappings import mapping_files
 from scripts.ecosystem.offers import civil_services, services_of
 from scripts.ecosystem.places import LOCAL, WANTED, Reserved, check_free, choose_ports, opened
 from scripts.ecosystem.processes import Child, ProcessFailed
@@ -48,11 +55,11 @@ from scripts.ecosystem.running import Ecosystem, Site
 from scripts.ecosystem.story import Story
 from scripts.ecosystem.system import container_path, fault_key
 from scripts.ecosystem.tax_authority import description
+from scripts.ecosystem.vocabulary import vocabulary_declaration
 from scripts.people import people
 from scripts.sandbox import available_institutions, commands
 from trust.errors import StorageError
 from trust.registry.declaration import RegistryDeclaration
-from trust.registry.registry_app import RegistrySettings
 
 # Choosing ports takes each of them for a moment, which would disturb a sandbox that starts.
 pytestmark = pytest.mark.xdist_group("sandbox")
@@ -168,7 +175,7 @@ def read(cls: type[T], text: str, folder: Path) -> T:
 
 
 def test_every_file_of_the_sandbox_is_what_its_reader_expects(tmp_path: Path) -> None:
-    registry = read(RegistrySettings, registry_settings(PORTS), tmp_path)
+    registry = read(CentralSettings, registry_settings(PORTS), tmp_path)
     assert registry.problems() == []
     instance = read(
         RegistryDeclaration, instance_declaration(PORTS, tmp_path, INSTITUTIONS), tmp_path
@@ -176,11 +183,17 @@ def test_every_file_of_the_sandbox_is_what_its_reader_expects(tmp_path: Path) ->
     assert [server.id for server in instance.servers] == [one.server for one in INSTITUTIONS]
     for one in INSTITUTIONS:
         assert read(NodeSettings, node_settings(one, PORTS, tmp_path), tmp_path).problems() == []
+    once = read(OnceDeclaration, vocabulary_declaration(), tmp_path)
+    assert [*once_problems(once)] == []
+    for name, text in mapping_files().items():
+        (tmp_path / Path(name).name).write_text(text)
+        mapping = parse_settings(MappingFile, text, file=name, folder=tmp_path)
+        assert [*file_problems(mapping)] == []
     adapter = read(SqlSettings, adapter_settings(PORTS), tmp_path)
     assert problems_of(adapter) == []
     for one in INSTITUTIONS:
         services = read(ServicesDeclaration, services_of(one, PORTS), tmp_path)
-        assert list(declaration_problems(services)) == []
+        assert list(declaration_problems(services, read_mapping)) == []
         hosted = {client.id for client in services.clients}
         assert set(one.clients) <= hosted <= {*one.clients, one.owner}
 
@@ -210,9 +223,9 @@ def test_a_sandbox_without_an_institution_does_not_register_it(tmp_path: Path) -
 def test_the_library_has_no_right(tmp_path: Path) -> None:
     path = tmp_path / "services.toml"
     path.write_text(civil_services(PORTS), encoding="utf-8")
-    (persons,) = load_settings(ServicesDeclaration, path).clients
+    persons = load_settings(ServicesDeclaration, path).clients[0]
     assert persons.id == PERSONS
-    assert [access.client for access in persons.access if access.client] == [BENEFITS]
+    assert {access.client for access in persons.access if access.client} == {BENEFITS, CASES}
     assert LIBRARY.colons not in civil_services(PORTS)
     assert (
         LIBRARY.colons
