@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from openapi_spec_validator import validate
 
+from catalog.mapping import FieldMapping, ServiceMapping
+from catalog.meaning.vocabulary import Authority
 from node.log.search import RecordQuery
 from scripts.postgres import PostgresServer
 from tests.instance import PROVIDER
@@ -39,6 +42,7 @@ from tests.once_stage import (
     answer,
     once_stage,
     question,
+    service_id,
 )
 from tests.raw_http import RawMessage
 from tests.scene import answering
@@ -157,6 +161,32 @@ async def test_down_slow_lying_and_closed_sources_leave_the_rest_complete(stage:
     }
     assert reasons(found) == {HEIGHT: "wrong_type", INSURED: "no_right"}
     assert {one["who_can_fix"] for one in found["missing"]} == {"source"}
+
+
+async def test_an_identifier_is_had_from_the_next_source(stage: Stage) -> None:
+    kept = stage.catalog
+    assert kept is not None
+    vocabulary = kept.vocabulary
+    link = Authority((TAX_NUMBER, TERRITORY), service_id("down"), (service_id("people"),))
+    there = (FieldMapping("n", "/n", TAX_NUMBER), FieldMapping("t", "/t", TERRITORY))
+    down = next(one for one in kept.services if one.id == service_id("down"))
+    (endpoint,) = down.mapping.endpoints
+    mapping = ServiceMapping((replace(endpoint, fields=(*endpoint.fields, *there)),))
+    others = (one for one in vocabulary.authorities if TAX_NUMBER not in one.concepts)
+    stage.catalog = replace(
+        kept,
+        services=tuple(
+            replace(one, mapping=mapping) if one.id == down.id else one for one in kept.services
+        ),
+        vocabulary=replace(vocabulary, authorities=(link, *others)),
+    )
+    try:
+        found = await stage.evidence(INCOME, SCHOOL, CAR)
+    finally:
+        stage.catalog = kept
+    assert values(found) == {INCOME: 1234.5, SCHOOL: "School 1", CAR: "a red one"}
+    assert [len(one["concepts"]) for one in found["plan"]] == [3, 1, 1]
+    assert sum(one.target.startswith("/people/") for one in stage.system.requests) == 1
 
 
 async def test_of_a_grant_comes_what_it_covers(stage: Stage) -> None:
