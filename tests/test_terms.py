@@ -192,6 +192,21 @@ async def test_answers_without_content_pass(stage: Stage) -> None:
     assert "secret" not in str(answer.headers)
 
 
+async def test_no_guess_is_confirmed_and_nothing_else_is_asked_than_what_was_judged(
+    stage: Stage,
+) -> None:
+    await stage.grant(THREE)
+    odd: Headers = (
+        ("If-None-Match", '"guess"'), ("If-Modified-Since", "Sat, 21 Nov 2026 00:00:00 GMT"),
+        ("IF-MATCH", '"guess"'), ("Range", "bytes=0-1"), ("X-HTTP-Method-Override", "DELETE"),
+        ("X-Original-URL", "/persons/1"),
+    )  # fmt: skip
+    assert (await stage.get(headers=(*INTENT, *odd, ("X-Other", "kept")))).status == 200
+    sent = {name.lower() for name, _ in stage.system.last.headers}
+    assert not {name.lower() for name, _ in odd} & sent
+    assert "x-other" in sent
+
+
 async def test_an_answer_of_many_bytes_is_cut_beside_the_event_loop(stage: Stage) -> None:
     await stage.grant(THREE)
     body = json.dumps({"person": {"f1": "x" * 300_000, "f9": "secret"}}).encode()
@@ -375,17 +390,25 @@ async def test_the_subject_is_found_in_a_body_and_in_a_query(stage: Stage) -> No
     await stage.get("/search", JSON, "POST", body)
     await stage.get("/find?x=1&id=a%20b")
     await stage.get("/find?x=1")
-    await stage.get("/find?id=7&id=8")
     found = [use["subject"] for use in await stage.uses()]
     assert found == [pseudonym(SCHEME, "7"), pseudonym(SCHEME, "a b")]
 
 
-async def test_under_terms_a_request_about_two_people_is_refused(stage: Stage) -> None:
+@pytest.mark.parametrize("path", ["/find?id=7&id=8", "/persons/7;x", "//persons/7"])
+async def test_a_use_of_nobody_can_tell_whom_is_remembered(stage: Stage, path: str) -> None:
+    await stage.grant(NO_TERMS)
+    assert (await stage.get(path, ())).status == 200
+    assert [use["subject"] for use in await stage.uses()] == [None]
+
+
+async def test_under_terms_a_request_about_two_people_or_nobody_is_refused(stage: Stage) -> None:
     await stage.grant(Terms(legal_basis="law"))
     for path, method, body in (
         ("/find?id=7&id=8", "GET", None),
+        ("/find?ID=7", "GET", None),
         ("/persons/1;x", "GET", None),
         ("/search", "POST", b'{"who":{"id":"7"},"who":{"id":"8"}}'),
+        ("/search", "POST", b'{"who":{"id":"7"}}' + b" " * 2**20),
     ):
         answer = await stage.get(path, (*INTENT, *JSON), method, body)
         assert json.loads(answer.body)["type"].endswith("invalid_intent")

@@ -71,7 +71,7 @@ class Enforcement(Protocol):
 
         Raises:
             TermsNotMet: a term fails that `catalog.access.decide` does not look at.
-            MalformedMessage: under terms, a request that names its subject in two ways.
+            MalformedMessage: under terms, a request that does not name its one subject.
             StorageError: it can't be told.
         """
 

@@ -26,7 +26,14 @@ _KEPT = frozenset(
         b"retry-after", b"vary",
     }
 )  # fmt: skip
-_NOT_SENT = frozenset({"accept-encoding", "range", "if-range"})
+_NOT_SENT = frozenset(
+    {
+        "accept-encoding", "range", "if-range", "if-none-match", "if-modified-since",
+        "x-http-method", "x-http-method-override", "x-method-override", "x-original-url",
+        "x-rewrite-url",
+    }
+)  # fmt: skip
+_NOT_SENT_TO_READ = frozenset({"if-match", "if-unmodified-since"})
 _PROBLEM = b"application/problem+json"
 _JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.+-]{1,60}\+json)")
 _CHARSETS = ("", "utf-8", "utf8", "us-ascii", "ascii")
@@ -47,8 +54,13 @@ class CutAnswer:
 
 
 def whole_request(head: RestRequestHead) -> RestRequestHead:
-    """The request as the system gets it when its answer is to be cut: for all of it, as it is."""
-    kept = tuple(pair for pair in head.headers if pair[0].lower() not in _NOT_SENT)
+    """The request as the system gets it when its answer is to be cut: for all of it, as it is.
+
+    Conditions would tell whether the whole, of which digests are tags, is what somebody guesses;
+    other methods and paths than those that were judged are for systems that believe such headers.
+    """
+    left_out = _NOT_SENT | (_NOT_SENT_TO_READ if head.method in ("GET", "HEAD") else frozenset())
+    kept = tuple(pair for pair in head.headers if pair[0].lower() not in left_out)
     return replace(head, headers=(*kept, ("accept-encoding", "identity")))
 
 

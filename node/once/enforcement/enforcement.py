@@ -21,7 +21,12 @@ from node.log.sides import Side
 from node.log.uses import DataUse
 from node.messages.intent import Intent
 from node.once.enforcement.policy import CallFacts, Policy
-from node.once.enforcement.subjects import TwoSubjects, endpoint_of, subject_of
+from node.once.enforcement.subjects import (
+    TwoSubjects,
+    endpoint_of,
+    may_name_somebody,
+    subject_of,
+)
 from node.once.use_store import UseStore
 from trust.errors import AccessDenied, MalformedMessage
 
@@ -30,6 +35,7 @@ _log = logging.getLogger(__name__)
 Pseudonym = Callable[[str, str], bytes]  # of a scheme and a value in it
 Classify = Callable[[DataUse], DataUse]
 
+_WHOM = "The request names its subject not at all, in more than one way, or unreadably"
 _MOST_KEPT = 500  # selections
 _LONGEST_DETAIL = 1000  # characters
 
@@ -72,19 +78,23 @@ class Enforcement:
 
         Raises:
             TermsNotMet: fields, policy or quota.
-            MalformedMessage: `invalid_intent`, under terms, for who names a subject in two ways.
+            MalformedMessage: `invalid_intent`, under terms, for who does not name one subject.
             StorageError: the quota can't be counted.
         """
         service, rule = decision.service, decision.rule
         limited = rule.terms != NO_TERMS
         endpoint = endpoint_of(service.mapping, call)
-        subject = _subject(endpoint, call, strictly=limited)
+        subject, unclear = _subject(endpoint, call)
+        if endpoint is None:
+            unclear = may_name_somebody(service.mapping, call)
+        if limited and endpoint is not None and endpoint.subject is not None and subject is None:
+            raise MalformedMessage(_WHOM, "invalid_intent")
         selection = self._selection(call.intent, rule, endpoint)
         await self._ask_policy(call, rule, about_person=subject is not None)
         await self._take_call(call, rule)
-        if not (limited or subject is not None or selection is not None or call.intent.stated):
+        if not (limited or subject is not None or unclear or selection or call.intent.stated):
             return None
-        remembered = limited or subject is not None
+        remembered = limited or subject is not None or unclear
         use = self._use(call, rule, endpoint, subject) if remembered else None
         return Allowance(
             endpoint=endpoint,
@@ -111,7 +121,7 @@ class Enforcement:
     def _keep_refused(self, call: AskedCall, error: AccessDenied, rule: Rule | None) -> None:
         service = self.services().service(call.request.service)
         endpoint = None if service is None else endpoint_of(service.mapping, call)
-        subject = _subject(endpoint, call, strictly=False)
+        subject, _ = _subject(endpoint, call)
         use = self._use(call, rule, endpoint, subject)
         refusal = error.refusal if isinstance(error, TermsNotMet) else Refusal.NO_RIGHT
         rules = error.rules if isinstance(error, TermsNotMet) else ()
@@ -216,12 +226,9 @@ def _kept(detail: str) -> str:
     return "".join(letter for letter in detail[:_LONGEST_DETAIL] if letter.isprintable())
 
 
-def _subject(endpoint: EndpointMapping | None, call: AskedCall, *, strictly: bool) -> str | None:
-    """The subject; of one who is named in two ways nothing, unless that is refused."""
+def _subject(endpoint: EndpointMapping | None, call: AskedCall) -> tuple[str | None, bool]:
+    """The subject, and whether the call may name somebody in a way that can't be told."""
     try:
-        return subject_of(endpoint, call)
-    except TwoSubjects as error:
-        if strictly:
-            text = "The request names its subject in more than one way, or unreadably"
-            raise MalformedMessage(text, "invalid_intent") from error
-        return None
+        return subject_of(endpoint, call), False
+    except TwoSubjects:
+        return None, True

@@ -29,7 +29,14 @@ _BODY = f"{{{SOAP_ENVELOPE}}}Body"
 
 
 class TwoSubjects(ValueError):
-    """A request may be read as one about this person or about that one."""
+    """A request may be read as one about this person or about that one, or not by us."""
+
+
+def may_name_somebody(mapping: ServiceMapping, call: AskedCall) -> bool:
+    """Whether a system may read a call as one about somebody, in some way or other."""
+    readings = call.path.readings if call.path is not None else ()
+    found = (_endpoint(mapping, call.method, reading) for reading in readings)
+    return any(one is not None and one.subject is not None for one in found)
 
 
 def endpoint_of(mapping: ServiceMapping, call: AskedCall) -> EndpointMapping | None:
@@ -120,8 +127,10 @@ def _pairs(query: str) -> list[tuple[str, str]]:
 
 def _in_json(call: AskedCall, steps: Sequence[str]) -> Iterator[str]:
     body = call.body
-    if body is None or body.size > MAX_BODY:
+    if body is None:
         return
+    if body.size > MAX_BODY:
+        raise TwoSubjects
     try:
         value = parse_json(body.read_at(0, body.size))
     except NoJson as error:
@@ -135,6 +144,8 @@ def _in_json(call: AskedCall, steps: Sequence[str]) -> Iterator[str]:
             return
     if isinstance(value, (str, Number)):
         yield str(value)
+    elif value is not None:
+        raise TwoSubjects
 
 
 def _in_envelope(raw: bytes, steps: Sequence[str]) -> Iterator[str]:
