@@ -165,7 +165,7 @@ async def pages_of(node: StageNode, made: Exchange, folder: Path) -> AsyncIterat
             ("sacbe",),
         )
         desk = Desk(session, places, made.anchor)
-        pages = CasePages(desk, Reports(places), Frame((("Catalog", f"{url}/catalog"),)))
+        pages = CasePages(desk, Reports(places), Frame(f"{url}/catalog"))
         async with TestClient(TestServer(pages.app())) as client:
             yield client
 

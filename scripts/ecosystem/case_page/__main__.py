@@ -29,10 +29,8 @@ _PATIENCE = aiohttp.ClientTimeout(total=60)  # seconds; the node's own deadlines
 
 def frame_of(places: Places) -> Frame:
     """The frame with links to the catalog at the Municipality's node and at the registry."""
-    node, registry = places.node(MUNI), places.registry
-    return Frame(
-        (("Catalog at the node", f"{node.url}/catalog"), ("Central catalog", f"{registry}/catalog"))
-    )
+    central = ("Central catalog", f"{places.registry}/catalog")
+    return Frame(f"{places.node(MUNI).url}/catalog", (central,))
 
 
 async def _serve(port: int, places: Places) -> int:

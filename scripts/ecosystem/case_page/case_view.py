@@ -140,7 +140,7 @@ def case_page(frame: Frame, case: Case, words: Words, grant_commands: Sequence[s
             )
         ),
         tag("h2", "Facts"),
-        _facts(case, words) if answer.evidence else tag("p", "None."),
+        _facts(frame, case, words) if answer.evidence else tag("p", "None."),
         _missing(case, words, grant_commands) if answer.missing else None,
         _withheld(case),
         tag("h2", "Plan"),
@@ -168,12 +168,12 @@ def _outcome(case: Case) -> Markup:
     return notice("warn", text, about, f"{later} moment ago: ask again in some seconds.")
 
 
-def _facts(case: Case, words: Words) -> Markup:
+def _facts(frame: Frame, case: Case, words: Words) -> Markup:
     rows = [
         (
-            worded(words.fact(one.concept)),
+            frame.fact(one.concept, words.fact(one.concept)),
             _value(one.value),
-            join(worded(one.source_name or one.source), _reduced(one)),
+            join(frame.source(one.source, one.source_name), _reduced(one)),
             moment(one.valid_at),
             link(proof_address(case, one.exchange_id), "Proof"),
         )

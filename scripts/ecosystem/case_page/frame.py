@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from catalog.central.faces.markup import Child, Markup, join, link, tag, worded
 from catalog.central.faces.style import STYLE
+from catalog.central.faces.view import uri_segment
 
 OWN_STYLE = """
 .cards > li { padding: .7rem .8rem; background: var(--soft); border-radius: .3rem; }
@@ -52,10 +53,20 @@ class Frame:
     """What surrounds every page.
 
     Attributes:
-        catalogs: where the catalog is read: names and addresses.
+        catalog: address of the catalog at the Municipality's node.
+        catalogs: where else the catalog is read: names and addresses.
     """
 
+    catalog: str
     catalogs: Sequence[tuple[str, str]] = ()
+
+    def fact(self, uri: str, name: str) -> Markup:
+        """A fact's name, with a link to what the catalog says of it."""
+        return link(f"{self.catalog}/concepts/{uri_segment(uri)}", worded(name))
+
+    def source(self, service: str, name: str) -> Markup:
+        """The name of who answered, with a link to what the catalog says of the service."""
+        return link(f"{self.catalog}/services/{service}", worded(name or service))
 
     def page(self, title: str, *content: Child, here: str = "") -> str:
         """A whole page.
@@ -89,7 +100,8 @@ class Frame:
             )
             for name, address in PARTS
         ]
-        items += [tag("li", link(address, name)) for name, address in self.catalogs]
+        catalogs = (("Catalog at the node", self.catalog), *self.catalogs)
+        items += [tag("li", link(address, name)) for name, address in catalogs]
         return tag("nav", tag("ul", items), aria_label="Parts of the story")
 
 
