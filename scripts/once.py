@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     evidence.add_argument("--case", required=True, help="number of the case")
     evidence.add_argument("--official", required=True, help="who handles it")
     evidence.add_argument("--mandate", metavar="[CLASS/]CODE", help="whom the caller represents")
-    evidence.add_argument("--deadline", type=float, metavar="SECONDS")
+    evidence.add_argument(
+        "--deadline", type=float, metavar="SECONDS", help="default: the longest of the node"
+    )
     evidence.add_argument(
         "--preview", action="store_true", help="hold the facts until the citizen confirms them"
     )
@@ -46,11 +48,15 @@ def _add_question(actions: Actions, name: str, meaning: str) -> argparse.Argumen
         "--node", required=True, metavar="URL", help="the node's port for information systems"
     )
     action.add_argument(
-        "--client", type=_client, required=True, metavar="INSTANCE:CLASS:CODE[:SUBSYSTEM]"
+        "--client",
+        type=_client,
+        required=True,
+        metavar="INSTANCE:CLASS:CODE[:SUBSYSTEM]",
+        help="in whose name",
     )
     what = action.add_mutually_exclusive_group(required=True)
-    what.add_argument("--procedure", metavar="URI")
-    what.add_argument("--concept", action="append", metavar="URI", help="may be given repeatedly")
+    what.add_argument("--procedure", metavar="URI", help="what the facts are needed for")
+    what.add_argument("--concept", action="append", metavar="URI", help="a fact; may be repeated")
     action.add_argument(
         "--subject",
         type=_pair,
@@ -59,9 +65,15 @@ def _add_question(actions: Actions, name: str, meaning: str) -> argparse.Argumen
         help="whom it is about; a plan needs no value",
     )
     action.add_argument("--purpose", metavar="URI", help="needed without a procedure")
-    action.add_argument("--legal-basis", metavar="TEXT")
-    action.add_argument("--territory", metavar="CODE")
-    action.add_argument("--parameter", type=_pair, action="append", metavar="NAME=VALUE")
+    action.add_argument("--legal-basis", metavar="TEXT", help="of a purpose of one's own")
+    action.add_argument("--territory", metavar="CODE", help="where the subject is at home")
+    action.add_argument(
+        "--parameter",
+        type=_pair,
+        action="append",
+        metavar="NAME=VALUE",
+        help="what services need besides; may be repeated",
+    )
     action.add_argument("--ca", type=Path, metavar="FILE", help="certificate that the node shows")
     action.add_argument("--certificate", type=Path, metavar="FILE", help="what we show, PEM")
     action.add_argument("--key", type=Path, metavar="FILE", help="its key, PEM without password")

@@ -44,7 +44,6 @@ from trust.errors import (
     ExchangeError,
     LoggingFailed,
     NetworkFailure,
-    PeerFault,
     UnknownMember,
     UntrustedPeer,
 )
@@ -131,12 +130,7 @@ class Consumer:
 
     async def _answer_to(self, call: OwnCall | OwnSoapCall) -> OwnAnswer:
         await self.carry(None, call)
-        if call.failure is not None:
-            fault = call.failure.fault
-            raise PeerFault(fault.code, fault.text, fault.detail, fault.actor)
-        if call.answer is None:
-            raise AssertionError("a call that did not fail was answered")
-        return call.answer
+        return call.result()
 
     async def carry(self, http: web.BaseRequest | None, call: SystemCall) -> web.StreamResponse:
         """Carry a call, whatever it is written in; every failure becomes a fault.

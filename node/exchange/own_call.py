@@ -19,7 +19,7 @@ from node.exchange.received import ReceivedMessage
 from node.exchange.rest_sides import RestSides
 from node.log.uses import DataUse
 from node.messages.rest import CLIENT, SECURITY_SERVER, RestRequestHead
-from trust.errors import MalformedMessage
+from trust.errors import MalformedMessage, PeerFault
 from trust.ids import ClientId, ServerId, ServiceId
 
 
@@ -72,13 +72,31 @@ def of_nobody(_answer: OwnAnswer) -> None:
     """The answer is about nobody."""
 
 
-class OwnCall(RestSides):
+class Outcome:
+    """How a call of the node itself ended, once it was carried."""
+
+    answer: OwnAnswer | None = None
+    failure: Failure | None = None
+
+    def result(self) -> OwnAnswer:
+        """The answer, or PeerFault with the fault that an information system would have got."""
+        if self.failure is not None:
+            fault = self.failure.fault
+            raise PeerFault(fault.code, fault.text, fault.detail, fault.actor)
+        if self.answer is None:
+            raise AssertionError("a call that did not fail was answered")
+        return self.answer
+
+    async def tell_failure(self, failure: Failure) -> web.StreamResponse:
+        self.failure = failure
+        return web.Response()
+
+
+class OwnCall(Outcome, RestSides):
     """One request of the node itself, for `Consumer` to carry."""
 
     def __init__(self, request: OwnRequest, use_of: UseOf = of_nobody) -> None:
         super().__init__()
-        self.answer: OwnAnswer | None = None
-        self.failure: Failure | None = None
         self._own = request
         self._use_of = use_of
 
@@ -126,10 +144,6 @@ class OwnCall(RestSides):
     async def tell(self, received: ReceivedMessage, account: Account) -> web.StreamResponse:
         account.status = self._answered.status
         return web.Response()  # to nobody
-
-    async def tell_failure(self, failure: Failure) -> web.StreamResponse:
-        self.failure = failure
-        return web.Response()
 
 
 async def _whole(data: bytes) -> AsyncIterator[bytes]:

@@ -9,8 +9,7 @@ from aiohttp import web
 from node.body import Section
 from node.exchange.account import Account
 from node.exchange.attachments import AttachmentStream
-from node.exchange.faults import Failure
-from node.exchange.own_call import OwnAnswer, UseOf, of_nobody
+from node.exchange.own_call import Outcome, OwnAnswer, UseOf, of_nobody
 from node.exchange.received import ReceivedMessage
 from node.exchange.request import SoapRequest
 from node.exchange.soap_sides import SoapSides
@@ -45,13 +44,11 @@ class OwnSoapRequest:
     largest: int = 1 << 20
 
 
-class OwnSoapCall(SoapSides):
+class OwnSoapCall(Outcome, SoapSides):
     """One SOAP request of the node itself, for `Consumer` to carry."""
 
     def __init__(self, request: OwnSoapRequest, use_of: UseOf = of_nobody) -> None:
         super().__init__()
-        self.answer: OwnAnswer | None = None
-        self.failure: Failure | None = None
         self._content_type = mediatype.SOAP
         self._own = request
         self._use_of = use_of
@@ -95,7 +92,3 @@ class OwnSoapCall(SoapSides):
 
     async def tell(self, received: ReceivedMessage, account: Account) -> web.StreamResponse:
         return web.Response()  # to nobody
-
-    async def tell_failure(self, failure: Failure) -> web.StreamResponse:
-        self.failure = failure
-        return web.Response()
