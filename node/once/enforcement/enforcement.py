@@ -27,6 +27,7 @@ from node.once.enforcement.subjects import (
     may_name_somebody,
     subject_of,
 )
+from node.once.enforcement.together import Together
 from node.once.use_store import UseStore
 from trust.errors import AccessDenied, MalformedMessage
 
@@ -58,10 +59,17 @@ class Enforcement:
     classify: Classify
     clock: Callable[[], datetime]
     policy: Policy | None = None
+    _looking: Together = field(init=False)
     _selections: dict[object, tuple[EndpointMapping, Selection]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._looking = Together(self._look)
 
     async def refresh(self) -> None:
         """Make sure of the present rights; raises StorageError."""
+        await self._looking.done()
+
+    async def _look(self) -> None:
         await self.fresh()
 
     def concerns(self, decision: Decision, intent: Intent) -> bool:
