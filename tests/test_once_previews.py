@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from node.once.resolver.waiting.preview_pages import PreviewPages
 from node.once.resolver.waiting.preview_token import PreviewToken
 from scripts.postgres import PostgresServer
 from tests.instance import CONSUMER, utc_now
@@ -59,11 +60,12 @@ class Waiting:
         method: str,
         action: str = "",
         body: object = None,
-        client: object = CONSUMER,
+        client: object = None,
         token: str | None = None,
     ) -> tuple[int, Any]:
         said = {"Once_Preview_Token": self.token if token is None else token}
         path = f"/once/v1/previews/{self.id}{action}"
+        client = client or (CONSUMER if action == "/evidence" else PORTAL)
         return await self.stage.ask(method, path, body, client, **said)  # type: ignore[arg-type]
 
     async def confirm(self, *concepts: str) -> int:
@@ -93,13 +95,12 @@ async def test_values_are_not_told_before_the_citizen_has_confirmed(stage: Stage
 
 async def test_the_portal_shows_it_and_the_citizen_chooses(stage: Stage) -> None:
     held = await waiting(stage)
-    for client in (PORTAL, CONSUMER):
-        status, shown = await held.ask("GET", client=client)
-        assert status == 200
-        assert [one["value"] for one in shown["evidence"]] == ["Ana Chel", "2001-02-03", "Bo"]
-        assert shown["subject"]["value"] == NUMBER
-        assert shown["client"] == CONSUMER.path
-        assert shown["preview"]["confirmed"] is False
+    status, shown = await held.ask("GET", client=PORTAL)
+    assert status == 200
+    assert [one["value"] for one in shown["evidence"]] == ["Ana Chel", "2001-02-03", "Bo"]
+    assert shown["subject"]["value"] == NUMBER
+    assert shown["client"] == CONSUMER.path
+    assert shown["preview"]["confirmed"] is False
     assert await held.confirm(BORN, DOG) == 200
     status, found = await held.fetch()
     assert status == 200
@@ -108,6 +109,21 @@ async def test_the_portal_shows_it_and_the_citizen_chooses(stage: Stage) -> None
     assert reasons == {HEIGHT: "wrong_type", NAME: "not_confirmed"}
     assert found["spared"] == 1, "half a paper is none"
     assert await stage.pool.fetchval("SELECT count(*) FROM once_preview") == 0
+
+
+async def test_who_asked_neither_looks_nor_decides_where_there_is_a_portal(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = await waiting(stage)
+    assert (await held.ask("GET", client=CONSUMER))[0] == 404
+    choice = {"concepts": [NAME]}
+    assert (await held.ask("POST", "/confirm", choice, client=CONSUMER))[0] == 404
+    monkeypatch.setattr(
+        stage.api, "previews", PreviewPages(stage.api.previews.previews, frozenset())
+    )
+    assert (await held.ask("GET", client=PORTAL))[0] == 404
+    assert (await held.ask("GET", client=CONSUMER))[0] == 200
+    assert (await held.ask("POST", "/confirm", choice, client=CONSUMER))[0] == 200
 
 
 async def test_it_is_fetched_once(stage: Stage) -> None:

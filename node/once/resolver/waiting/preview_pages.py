@@ -28,7 +28,8 @@ class PreviewPages:
     """Answers what is asked about previews.
 
     Attributes:
-        portals: clients that speak with citizens.
+        portals: clients that speak with citizens; where there is none, who asked does. Where there
+            are, who asked sees nothing before a citizen confirmed it, and confirms nothing.
     """
 
     previews: Previews
@@ -54,7 +55,8 @@ class PreviewPages:
         """Do what is asked; raises NoPreview, Refused, StorageError."""
         token = _token(request)
         seen = await self.previews.open(preview, token)
-        if caller != seen.client and (caller not in self.portals or action == "evidence"):
+        meant = {seen.client} if action == "evidence" else self.portals or {seen.client}
+        if caller not in meant:
             raise NoPreview
         held = Held.read(seen.content)
         match action:
