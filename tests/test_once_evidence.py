@@ -225,9 +225,14 @@ async def test_what_is_late_is_missing_at_the_deadline(stage: Stage) -> None:
     assert values(found) == {}
 
 
-async def test_an_identifier_that_is_not_had_is_told(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    "number",
+    [b"null", b'"\\ud800"', b'"\\u0000"', b'"1\\r\\nX-Road-UserId: EE1"', b'"%s"' % (b"7" * 5000)],
+    ids=["none", "half a character", "nothing", "two lines", "long"],
+)
+async def test_an_identifier_that_is_not_had_is_told(stage: Stage, number: bytes) -> None:
     def without(request: RawMessage) -> bytes:
-        return answering(b'{"name":"x","taxNumber":null}')
+        return answering(b'{"name":"x","taxNumber":%s}' % number)
 
     stage.system.answer = without
     found = await stage.evidence(NAME, INCOME, SCHOOL)

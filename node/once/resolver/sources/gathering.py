@@ -28,6 +28,7 @@ from trust.ids import ServiceId
 _FINAL = frozenset(
     {Reason.NO_VALUE, Reason.UNKNOWN_SUBJECT, Reason.WRONG_TYPE, Reason.OWN_NODE}
 )  # another source is no better answer to these
+_LONGEST_IDENTIFIER = 255  # characters, as of a subject that is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,4 +250,6 @@ def _as_identifier(evidence: Evidence | None) -> str | None:
     value = None if evidence is None else evidence.value
     if isinstance(value, list):
         value = value[0] if len(value) == 1 else None
-    return str(value) if isinstance(value, str) else None  # a number as a plain text
+    if not isinstance(value, str) or not value.isprintable() or len(value) > _LONGEST_IDENTIFIER:
+        return None  # nothing that may stand in a request of ours
+    return str(value)  # a number as a plain text
