@@ -1,7 +1,7 @@
 """A node as the pages of the once-only story meet it: canned answers, and whatever goes wrong."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,23 +23,27 @@ from scripts.ecosystem.institutions import (
     MUNI,
     PEOPLE,
     SOCIAL,
-    STATUS,
     TAX,
 )
 from scripts.people import people
-from tests.receipt_parts import Exchange
+from tests.receipt_parts import CONSUMER, PROVIDER, Exchange
+from trust.base64text import encode_base64
+from trust.digests import sha512
 from trust.evidence.asic import Attachment, Container, build_container
 from trust.ids import ServiceId
 
 Pages = TestClient[web.Request, web.Application]
+_PEOPLE, _INCOMES, _STATUS = (
+    ServiceId(PROVIDER, code) for code in ("people", "assessments", "contributionStatus")
+)
+NAMES = {_PEOPLE: CIVIL.name, _INCOMES: TAX.name, _STATUS: SOCIAL.name}
 FACTS: Mapping[str, tuple[ServiceId, object]] = {
-    c.BIRTH_DATE: (PEOPLE, "1967-05-04"),
-    c.STREET: (PEOPLE, "Mill Lane 7"),
-    c.HOUSEHOLD_INCOME: (ASSESSMENTS, 58571),
-    c.CONTRIBUTION_STATUS: (STATUS, "insured"),
-    c.ADULT: (PEOPLE, True),
+    c.BIRTH_DATE: (_PEOPLE, "1967-05-04"),
+    c.STREET: (_PEOPLE, "Mill Lane 7"),
+    c.HOUSEHOLD_INCOME: (_INCOMES, 58571),
+    c.CONTRIBUTION_STATUS: (_STATUS, "insured"),
+    c.ADULT: (_PEOPLE, True),
 }
-NAMES = {PEOPLE: CIVIL.name, ASSESSMENTS: TAX.name, STATUS: SOCIAL.name}
 GAP: dict[str, object] = {
     "concept": c.TAX_DEBT,
     "reason": "no_right",
@@ -61,7 +65,7 @@ def _fact(concept: str, told: tuple[ServiceId, object]) -> dict[str, object]:
         "valid_at": "2026-11-21T12:00:00.000Z",
         "exchange_id": f"exchange-{service.service_code}",
         "receipt": f"/receipt?queryId={service.service_code}&xRoadInstance=SANDBOX",
-        "reduced_here": service == STATUS,
+        "reduced_here": service == _STATUS,
     }
 
 
@@ -74,10 +78,12 @@ class StageNode:
 
     Attributes:
         answer: of the resolver; status other than 200 with `refusal` as its body.
+        receipt: in the place of those that are made for every exchange.
         container: of every answer. asked: bodies and headers that came.
     """
 
-    receipt: bytes = b"no receipt"
+    made: Exchange
+    receipt: bytes | None = None
     container: bytes = b"no container"
     usages: list[dict[str, object]] = field(default_factory=list)
     status: int = 200
@@ -119,8 +125,15 @@ class StageNode:
         self.asked.append(request.query["queryId"])
         return web.Response(body=self.container)
 
-    async def _receipt(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self.receipt)
+    async def _receipt(self, request: web.Request) -> web.Response:
+        code = request.query["queryId"]
+        return web.Response(body=self.receipt or receipt_of(self.made, code, self.case))
+
+    @property
+    def case(self) -> str:
+        """The number of the latest case."""
+        asked = (one[0] for one in self.asked if isinstance(one, tuple))
+        return [str(one["case"]) for one in asked if "case" in one][-1]
 
     async def _usage(self, request: web.Request) -> web.Response:
         self.asked.append((dict(request.query), request.headers["X-Road-Client"]))
@@ -144,6 +157,28 @@ class StageNode:
         return web.json_response({"items": found[request.match_info["kind"]], "total": 1})
 
 
+def receipt_of(
+    made: Exchange, code: str, case: str, values: Iterable[object] | None = None
+) -> bytes:
+    """The receipt of an exchange, whose message id is the service code.
+
+    Args:
+        values: that the answer has; those of the case without.
+    """
+    service = ServiceId(PROVIDER, code)
+    if values is None:
+        values = [value for source, value in FACTS.values() if source == service]
+    both = f"x-road-client:{CONSUMER.path}\r\nx-road-id:{code}\r\nx-road-request-id:7e0c\r\n"
+    request = f"GET\r\n/r1/{service.path}\r\n{both}x-road-issue:{case}\r\n".encode()
+    hashed = encode_base64(sha512(request))
+    answer = f"200\r\nOK\r\n{both}x-road-service:{service.path}\r\nx-road-request-hash:{hashed}\r\n"
+    body = json.dumps({f"field_{number}": value for number, value in enumerate(values)})
+    one = Exchange(request, made.pki)
+    one.request = one.signed(CONSUMER, request)
+    one.response = one.signed(PROVIDER, answer.encode(), (body.encode(),))
+    return one.receipt()
+
+
 def answered_container(body: Mapping[str, object], *headers: str) -> bytes:
     """An answer by REST, as a node keeps it; the signature is none."""
     head = "".join(f"{line}\r\n" for line in ("200", "OK", *headers)).encode()
@@ -152,7 +187,7 @@ def answered_container(body: Mapping[str, object], *headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def pages_of(node: StageNode, made: Exchange, folder: Path) -> AsyncIterator[Pages]:
+async def pages_of(node: StageNode, folder: Path) -> AsyncIterator[Pages]:
     """The pages in front of a node."""
     async with TestServer(node.app()) as server, aiohttp.ClientSession() as session:
         url = str(server.make_url("")).rstrip("/")
@@ -164,7 +199,7 @@ async def pages_of(node: StageNode, made: Exchange, folder: Path) -> AsyncIterat
             str(folder / "anchor.xml"),
             ("sacbe",),
         )
-        desk = Desk(session, places, made.anchor)
+        desk = Desk(session, places, node.made.anchor)
         pages = CasePages(desk, Reports(places), Frame(f"{url}/catalog"))
         async with TestClient(TestServer(pages.app())) as client:
             yield client

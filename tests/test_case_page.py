@@ -1,5 +1,6 @@
 """The pages of the once-only story: what they tell, and what bad input gets."""
 
+import io
 import json
 import re
 import sys
@@ -30,12 +31,14 @@ from tests.case_page_stage import (
     StageNode,
     answered_container,
     pages_of,
+    receipt_of,
     usage,
 )
 from tests.receipt_parts import Exchange
 from tests.soap_messages import Envelope
 from trust.errors import MalformedMessage, StorageError
 from trust.evidence.asic import Container, build_container
+from trust.receipts.receipts import is_receipt
 
 HOSTILE = "<script>alert('x')</script>\"onload=\"x\u202e"
 FORM = {"person": SOMEBODY.national_id, "procedure": c.SCHOOL_BENEFIT}
@@ -51,12 +54,12 @@ def node(made: Exchange) -> StageNode:
     container = answered_container(
         {"birth_date": "1967-05-04"}, "Once-Given:birth_date", "Once-Withheld:/given_name,/town"
     )
-    return StageNode(made.receipt(), container, [usage()])
+    return StageNode(made, None, container, [usage()])
 
 
 @pytest_asyncio.fixture
-async def pages(node: StageNode, made: Exchange, tmp_path: Path) -> AsyncIterator[Pages]:
-    async with pages_of(node, made, tmp_path) as client:
+async def pages(node: StageNode, tmp_path: Path) -> AsyncIterator[Pages]:
+    async with pages_of(node, tmp_path) as client:
         yield client
 
 
@@ -202,28 +205,53 @@ async def test_every_address_of_a_page_is_its_own_or_the_catalog(pages: Pages) -
 # --- proofs ---------------------------------------------------------------------------------------
 
 
-async def test_a_proof_is_judged_and_handed_out(pages: Pages, made: Exchange) -> None:
-    address = f"{await opened(pages)}/proofs/exchange-people"
-    text = text_of(await shown(pages, address))
-    for part in ("Passed.", "Date of birth: 1967-05-04", "benefit-17", "2026/17", "pairing passed",
+PROOF = "proofs/exchange-people"
+
+
+async def test_a_proof_is_judged_and_handed_out(pages: Pages) -> None:
+    case = await opened(pages)
+    text = text_of(await shown(pages, f"{case}/{PROOF}"))
+    for part in ("Passed.", "It proves Date of birth: 1967-05-04", "Case " + case[7:],
+                 "/field_1 Mill Lane 7", "pairing passed",
                  "sacbe verify exchange-people.receipt --anchor"):  # fmt: skip
         assert part in text, part
-    response = await pages.get(f"{address}/receipt")
-    assert await response.read() == made.receipt()
+    response = await pages.get(f"{case}/{PROOF}/receipt")
+    assert is_receipt(io.BytesIO(await response.read()))
     assert response.headers["Content-Disposition"].endswith('"exchange-people.receipt"')
 
 
-@pytest.mark.parametrize("broken", [b"no receipt", b""])
+@pytest.mark.parametrize(
+    ("code", "case", "values", "text"),
+    [
+        ("assessments", "", None, "of another exchange"),
+        ("people", "CASE-0", None, "of another case"),
+        ("people", "", ["1967-05-05", "Mill Lane 7", True], "birthDate does not stand"),
+        ("people", "", ["1967-05-04", "Mill Lane 7", False], "adult does not stand"),
+    ],
+)
+async def test_a_receipt_that_holds_must_be_of_this_case(
+    pages: Pages, node: StageNode, code: str, case: str, values: list[object] | None, text: str
+) -> None:
+    address = await opened(pages)
+    node.receipt = receipt_of(node.made, code, case or node.case, values)
+    shown_text = text_of(await shown(pages, f"{address}/{PROOF}"))
+    assert "Passed." not in shown_text
+    assert "It holds, and proves something else." in shown_text
+    assert text in shown_text
+    assert "of something else" in await shown(pages, "/audit")
+
+
+@pytest.mark.parametrize("broken", [b"no receipt", b"PK\x03\x04"])
 async def test_a_receipt_that_is_none_is_told(pages: Pages, node: StageNode, broken: bytes) -> None:
     node.receipt = broken
-    text = text_of(await shown(pages, f"{await opened(pages)}/proofs/exchange-people"))
+    text = text_of(await shown(pages, f"{await opened(pages)}/{PROOF}"))
     assert "Passed." not in text
     assert "Failed." in text
 
 
 async def test_a_forged_receipt_is_told(pages: Pages, node: StageNode, made: Exchange) -> None:
     node.receipt = made.receipt({"exchange.json": b'{\n "message_id": "another"\n}\n'})
-    text = text_of(await shown(pages, f"{await opened(pages)}/proofs/exchange-people"))
+    text = text_of(await shown(pages, f"{await opened(pages)}/{PROOF}"))
     assert "Failed." in text
     assert "inconsistent_receipt" in text
 

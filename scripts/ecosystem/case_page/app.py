@@ -121,9 +121,9 @@ class CasePages:
     async def _proof(self, request: web.Request) -> web.Response:
         case = self._known(request)
         fact = _fact(case, request)
-        verdict = await self.desk.judge(case, fact)
+        proof = await self.desk.judge(case, fact)
         words, places = await self.desk.words(), self.desk.places
-        return _html(proof_page(self.frame, case, fact, verdict, words, places))
+        return _html(proof_page(self.frame, case, fact, proof, words, places))
 
     async def _receipt(self, request: web.Request) -> web.Response:
         fact = _fact(self._known(request), request)
@@ -153,13 +153,13 @@ class CasePages:
         return _html(audit_page(self.frame, judged, figures, words, places))
 
     async def _judged(self, case: Case, fact: Fact, wanted: bool) -> Judged:
-        verdict = case.verdicts.get(fact.exchange_id)
-        if verdict is None and wanted:
+        proof = case.proofs.get(fact.exchange_id)
+        if proof is None and wanted:
             try:
-                verdict = await self.desk.judge(case, fact)
+                proof = await self.desk.judge(case, fact)
             except SacbeError as error:
                 return Judged(case, fact, None, str(error))
-        return Judged(case, fact, verdict)
+        return Judged(case, fact, proof)
 
     # --- what is asked for ------------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
+from scripts.ecosystem.case_page.proofs import Proof
 from scripts.ecosystem.case_system import Answer, Fact
 from scripts.people import Person, people
-from trust.receipts.receipt_verdict import ReceiptVerdict
 
 MOST_CASES = 50
 OFFERED = 10  # people
@@ -35,7 +35,7 @@ class Case:
 
     Attributes:
         told: by exchange id.
-        verdicts: of the receipts that were judged so far, by exchange id.
+        proofs: those that were judged so far, by exchange id.
     """
 
     number: str
@@ -44,7 +44,7 @@ class Case:
     opened: datetime
     answer: Answer = field(repr=False)
     told: Mapping[str, Told] = field(default_factory=dict, repr=False)
-    verdicts: dict[str, ReceiptVerdict] = field(default_factory=dict, repr=False)
+    proofs: dict[str, Proof] = field(default_factory=dict, repr=False)
 
     def fact_of(self, exchange_id: str) -> Fact | None:
         """A fact of one exchange; None when the case has no such exchange."""

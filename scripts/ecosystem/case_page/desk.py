@@ -1,7 +1,6 @@
 """What the page does: opens cases, fetches and judges proofs, asks who used somebody's data."""
 
 import asyncio
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ import aiohttp
 
 from scripts.ecosystem.case_page.cases import OFFICIAL, Case, Cases, Told
 from scripts.ecosystem.case_page.places import Places
+from scripts.ecosystem.case_page.proofs import Proof, judge_receipt
 from scripts.ecosystem.case_page.used import Used, read_used
 from scripts.ecosystem.case_page.words import Words, fetch_words
 from scripts.ecosystem.case_system import Answer, CaseSystem, Fact, Question
@@ -19,10 +19,8 @@ from scripts.ecosystem.concepts import NATIONAL_ID
 from scripts.ecosystem.institutions import CITIZENS, CIVIL, MUNI
 from scripts.people import Person
 from trust.configuration.confparts import parse_anchor
-from trust.errors import MalformedMessage, SacbeError
+from trust.errors import SacbeError
 from trust.globalconf import Anchor
-from trust.receipts.receipt_verdict import ReceiptVerdict, unreadable_receipt, verify_receipt
-from trust.receipts.receipts import parse_receipt
 
 USAGE = "/once/v1/usage"
 _JUDGED_AT_ONCE = 2  # receipts: each takes a processor
@@ -86,13 +84,14 @@ class Desk:
     async def receipt(self, fact: Fact) -> bytes:
         return await self.system.receipt(fact)
 
-    async def judge(self, case: Case, fact: Fact) -> ReceiptVerdict:
+    async def judge(self, case: Case, fact: Fact) -> Proof:
         """Fetch the receipt of an exchange and judge it here, by the anchor alone."""
         raw = await self.receipt(fact)
+        facts, at = case.facts_of(fact.exchange_id), datetime.now(UTC)
         async with self._judging:
-            verdict = await asyncio.to_thread(judge_receipt, raw, self.anchor, datetime.now(UTC))
-        case.verdicts[fact.exchange_id] = verdict
-        return verdict
+            proof = await asyncio.to_thread(judge_receipt, raw, case.number, facts, self.anchor, at)
+        case.proofs[fact.exchange_id] = proof
+        return proof
 
     # --- the citizen ------------------------------------------------------------------------------
 
@@ -102,14 +101,6 @@ class Desk:
         headers = {"X-Road-Client": CITIZENS.path, "X-Road-UserId": person.national_id}
         portal = replace(self.system, node=self.places.node(CIVIL).url)
         return read_used(await portal.fetch(f"{USAGE}?{query}", headers))
-
-
-def judge_receipt(raw: bytes, anchor: Anchor, at: datetime) -> ReceiptVerdict:
-    """The verdict on a receipt, without a network."""
-    try:
-        return verify_receipt(parse_receipt(io.BytesIO(raw)), at, anchors=(anchor,))
-    except MalformedMessage as error:
-        return unreadable_receipt(error)
 
 
 def read_anchor(path: Path) -> Anchor:

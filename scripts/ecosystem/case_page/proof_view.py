@@ -17,6 +17,7 @@ from scripts.ecosystem.case_page.cases import Case
 from scripts.ecosystem.case_page.figures import NodeFigures, totals
 from scripts.ecosystem.case_page.frame import Frame, commands, heading, notice
 from scripts.ecosystem.case_page.places import Places
+from scripts.ecosystem.case_page.proofs import Proof
 from scripts.ecosystem.case_page.words import Words
 from scripts.ecosystem.case_system import Fact
 from trust.receipts.receipt_verdict import ReceiptVerdict, facts_as_json
@@ -29,6 +30,7 @@ _STYLES = {
     Outcome.INDETERMINATE: "warn",
     Outcome.SKIPPED: "plain",
 }
+_MOST_FIELDS = 200  # of an answer that are shown
 _SAID = {
     "message_id": "Message id",
     "client": "Who asked",
@@ -43,9 +45,9 @@ _SAID = {
 
 
 def proof_page(
-    frame: Frame, case: Case, fact: Fact, verdict: ReceiptVerdict, words: Words, places: Places
+    frame: Frame, case: Case, fact: Fact, proof: Proof, words: Words, places: Places
 ) -> str:
-    file = receipt_name(fact)
+    file, verdict = receipt_name(fact), proof.verdict
     proven = ", ".join(
         f"{words.fact(one.concept)}: {value_text(one.value)}"
         for one in case.facts_of(fact.exchange_id)
@@ -53,10 +55,10 @@ def proof_page(
     return frame.page(
         "Proof",
         heading(f"Proof for case {case.number}", join("Signed answer: ", worded(fact.source_name))),
-        _verdict(verdict),
+        _verdict(proof),
         facts(
             (
-                ("It proves", worded(proven)),
+                ("It proves" if proof.good else "It should prove", worded(proven)),
                 ("Exchange", tag("code", fact.exchange_id)),
                 *_stated(verdict),
                 ("In the node's log", [tag("p", worded(one)) for one in verdict.logged]),
@@ -65,6 +67,7 @@ def proof_page(
         tag("p", link(f"{proof_address(case, fact.exchange_id)}/receipt", "Download the receipt"),
             " and judge it yourself, on any machine, without a network:"),
         commands(verify_command(places, file)),
+        _answered(proof),
         tag("h2", "Steps of the judgement"),
         steps(verdict.report.checks),
         _containers(verdict),
@@ -83,8 +86,9 @@ def verify_command(places: Places, file: str) -> str:
     return shlex.join([*places.command, "verify", file, "--anchor", places.anchor])
 
 
-def _verdict(verdict: ReceiptVerdict) -> Markup:
-    if verdict.verdict is Outcome.PASSED:
+def _verdict(proof: Proof) -> Markup:
+    verdict = proof.verdict
+    if proof.good:
         return notice(
             "good",
             tag("strong", "Passed."),
@@ -92,9 +96,26 @@ def _verdict(verdict: ReceiptVerdict) -> Markup:
             if verdict.logged
             else "Both messages are signed by whom they name.",
         )
+    if verdict.verdict is Outcome.PASSED:
+        text = tag("strong", "It holds, and proves something else.")
+        return notice("bad", text, worded(proof.mismatch))
     code = tag("code", verdict.code)
     return notice("bad", tag("strong", verdict.verdict.value.capitalize(), "."),
                   join(worded(verdict.reason), " (", code, ")"))  # fmt: skip
+
+
+def _answered(proof: Proof) -> Markup | None:
+    """All that the signed answer holds."""
+    if not proof.fields:
+        return None
+    shown = list(proof.fields.items())[:_MOST_FIELDS]
+    rows = [(tag("code", path), worded(text)) for path, text in shown]
+    rest = len(proof.fields) - len(shown)
+    return join(
+        tag("h2", "The signed answer, whole"),
+        table(("Field", "Value"), rows, "As it left the registry"),
+        tag("p", f"and {rest} more") if rest else None,
+    )
 
 
 def _stated(verdict: ReceiptVerdict) -> Iterable[tuple[str, Child]]:
@@ -137,7 +158,7 @@ class Judged:
 
     case: Case
     fact: Fact
-    verdict: ReceiptVerdict | None
+    proof: Proof | None
     problem: str = ""
 
 
@@ -185,12 +206,14 @@ def _row(one: Judged) -> tuple[Child, ...]:
 
 def _mark(one: Judged) -> Markup:
     address = proof_address(one.case, one.fact.exchange_id)
-    if one.verdict is None:
+    if one.proof is None:
         return join(link(address, "not judged"), " ", worded(one.problem))
-    outcome = one.verdict.verdict
-    return join(
-        tag("span", outcome.value, class_=f"mark {_STYLES[outcome]}"), " ", link(address, "Steps")
-    )
+    if one.proof.mismatch:
+        shown = tag("span", "of something else", class_="mark bad")
+    else:
+        outcome = one.proof.verdict.verdict
+        shown = tag("span", outcome.value, class_=f"mark {_STYLES[outcome]}")
+    return join(shown, " ", link(address, "Steps"))
 
 
 def _figures(figures: Sequence[NodeFigures], words: Words) -> Markup:
