@@ -14,7 +14,6 @@ from adapters.operations import Operation
 from adapters.shapes import Field, ListOf, Record, Scalar, ValueType
 from catalog.described_mappings import openapi_mappings, wsdl_mappings
 from catalog.encoding import decode_mappings, encode_mappings
-from catalog.fields.conforms import conforms, value_of_text
 from catalog.fields.descriptions.derived import derive_mapping
 from catalog.fields.descriptions.openapi_fields import describe_openapi
 from catalog.fields.descriptions.validation import contradictions
@@ -422,47 +421,3 @@ def test_what_an_adapter_describes_is_the_same_in_both_faces() -> None:
     assert of_rest.views == of_soap.views == (ADULT,)
     assert [one.name for one in of_rest.fields] == [one.name for one in of_soap.fields]
     assert [one.concept for one in of_rest.fields] == [one.concept for one in of_soap.fields]
-
-
-# --- values ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "kinds"),
-    [
-        ("x", "text"), ("", "text"), (1, "integer number"), (1.0, "integer number"),
-        (1.5, "number"), (float("nan"), ""), (float("inf"), ""), (True, "boolean"), (None, ""),
-        ("2027-01-31", "text date"), ("2027-02-30", "text"), ("20270131", "text"),
-        ("2027-01-31T08:00:00Z", "text datetime"), ("2027-01-31T25:00:00Z", "text"),
-        ("2027-01-31T08:00:00.1234567+02:00", "text datetime"), ([], "record"), ({}, "record"),
-        ("٢٠٢٧-01-31", "text"),
-    ],
-)  # fmt: skip
-def test_a_value_is_of_its_types_and_of_no_other(value: object, kinds: str) -> None:
-    assert [kind.value for kind in FactType if conforms(value, kind)] == [
-        kind.value for kind in FactType if kind.value in kinds.split()
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "value"),
-    [
-        ("true", FactType.BOOLEAN, True), ("0", FactType.BOOLEAN, False),
-        ("yes", FactType.BOOLEAN, None), (" 5 ", FactType.INTEGER, 5),
-        ("5.5", FactType.INTEGER, None), ("5.5", FactType.NUMBER, 5.5),
-        ("1e999", FactType.NUMBER, None), ("INF", FactType.NUMBER, None),
-        ("2027-01-31Z", FactType.DATE, "2027-01-31"), ("31.1.2027", FactType.DATE, None),
-        ("2027-01-31T08:00:00", FactType.DATETIME, "2027-01-31T08:00:00"),
-        (" a ", FactType.TEXT, " a "), ("a", FactType.RECORD, None),
-    ],
-)  # fmt: skip
-def test_a_text_of_xml_becomes_a_value_of_its_type(
-    text: str, kind: FactType, value: object
-) -> None:
-    assert value_of_text(text, kind) == value
-
-
-@given(st.text(alphabet="0123456789-:TZ+. eE", max_size=30), st.sampled_from(list(FactType)))
-def test_any_text_gives_a_value_that_conforms_or_none(text: str, kind: FactType) -> None:
-    value = value_of_text(text, kind)
-    assert value is None or conforms(value, kind)

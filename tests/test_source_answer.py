@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.central.entries import CatalogService
+from catalog.fields.conforms import conforms, from_text
 from catalog.fields.json_text import Number
 from catalog.mapping import (
     EndpointMapping,
@@ -24,7 +25,6 @@ from node.exchange.own_call import OwnAnswer
 from node.messages.soap_request import RequestHeader, build_soap_request
 from node.once.resolver.planning.plan import PlannedExchange
 from node.once.resolver.planning.reasons import Reason
-from node.once.resolver.sources.conforming import conforms, from_text
 from node.once.resolver.sources.source_answer import AnswerReader, Reading
 from tests.instance import CONSUMER, PROVIDER
 from trust.errors import MalformedMessage

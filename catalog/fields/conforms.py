@@ -1,102 +1,77 @@
-"""Whether a value is what its type says; a source that answers anything else is not believed."""
+"""Whether a value is what its type says, and what a text of XML is as a value of a type.
 
-import math
+Source: XML Schema part 2 for the texts; ISO 8601 as RFC 3339 narrows it for days and moments.
+"""
+
 import re
 from datetime import date, datetime
 
+from catalog.fields.json_text import Number
 from catalog.meaning.vocabulary import FactType
+from trust.errors import MalformedMessage
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_DAY_WITH_ZONE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:Z|[+-]\d{2}:\d{2})?", re.ASCII)
+_ZONED_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(?:Z|[+-]\d{2}:\d{2})?", re.ASCII)
 _MOMENT = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,12})?([Zz]|[+-]\d{2}:\d{2})?", re.ASCII
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:[Zz]|[+-]\d{2}:\d{2})?", re.ASCII
 )
-_WHOLE = re.compile(r"[+-]?\d{1,100}", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(\d{1,100}(\.\d{0,100})?|\.\d{1,100})([eE][+-]?\d{1,3})?", re.ASCII)
+_INTEGER = re.compile(r"-?\d{1,300}", re.ASCII)
+_LEXICAL_NUMBER = re.compile(r"([+-]?)0*(\d{1,300}(?:\.\d{1,300})?(?:[eE][+-]?\d{1,3})?)", re.ASCII)
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def conforms(value: object, kind: FactType) -> bool:
-    """Whether a value of a JSON answer is of the type; null is of none."""
+    """Whether a value of JSON, as `read_json` gives it, is of a type."""
+    number = isinstance(value, Number) or type(value) is int
     match kind:
         case FactType.TEXT:
-            return isinstance(value, str)
+            return isinstance(value, str) and not number
+        case FactType.INTEGER:
+            return number and _INTEGER.fullmatch(str(value)) is not None
+        case FactType.NUMBER:
+            return number
         case FactType.BOOLEAN:
             return isinstance(value, bool)
-        case FactType.INTEGER:
-            return _is_whole(value)
-        case FactType.NUMBER:
-            return _is_number(value)
         case FactType.DATE:
-            return isinstance(value, str) and is_day(value)
+            return isinstance(value, str) and _is_day(value)
         case FactType.DATETIME:
-            return isinstance(value, str) and is_moment(value)
+            return isinstance(value, str) and _is_moment(value)
         case FactType.RECORD:
             return isinstance(value, dict | list)
 
 
-def _is_number(value: object) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and (isinstance(value, int) or math.isfinite(value))
-    )
+def from_text(text: str, kind: FactType) -> object:
+    """The value that an element's text stands for; raises MalformedMessage for another type's.
 
-
-def _is_whole(value: object) -> bool:
-    """Whether it is a whole number; 5.0 is one, as JSON Schema has it."""
-    if isinstance(value, float):
-        return value.is_integer()
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_day(text: str) -> bool:
-    """Whether it is a day of the calendar as RFC 3339 writes one."""
-    if not _DAY.fullmatch(text):
-        return False
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def is_moment(text: str) -> bool:
-    """Whether it is a day and a time, with or without an offset."""
-    if not _MOMENT.fullmatch(text):
-        return False
-    try:
-        datetime.fromisoformat(re.sub(r"\.\d+", "", text.upper()))
-    except ValueError:
-        return False
-    return True
-
-
-def value_of_text(text: str, kind: FactType) -> object | None:
-    """The JSON value for the text of an element, or None when it is not of the type.
-
-    Source: XML Schema 1.0 part 2; a day may have a time zone there, which is left away.
+    An element without text has no value.
     """
-    said = text.strip()
-    match kind:
-        case FactType.TEXT:
-            return text
-        case FactType.BOOLEAN:
-            return {"true": True, "1": True, "false": False, "0": False}.get(said)
-        case FactType.INTEGER:
-            return int(said) if _WHOLE.fullmatch(said) else None
-        case FactType.NUMBER:
-            return _finite(said) if _NUMBER.fullmatch(said) else None
-        case FactType.DATE:
-            found = _DAY_WITH_ZONE.fullmatch(said)
-            return found[1] if found and is_day(found[1]) else None
-        case FactType.DATETIME:
-            return said if is_moment(said) else None
-        case FactType.RECORD:
-            return None
+    stripped = text.strip(" \t\r\n")
+    if kind is FactType.TEXT:
+        return text or None
+    if not stripped:
+        return None
+    if kind is FactType.BOOLEAN and stripped in _BOOLEANS:
+        return _BOOLEANS[stripped]
+    if kind in (FactType.INTEGER, FactType.NUMBER) and (
+        found := _LEXICAL_NUMBER.fullmatch(stripped)
+    ):
+        return Number(("-" if found[1] == "-" else "") + found[2])
+    if kind is FactType.DATE and (zoned := _ZONED_DAY.fullmatch(stripped)):
+        return zoned[1]
+    if kind is FactType.DATETIME:
+        return stripped
+    raise MalformedMessage(f"A text is no {kind}")
 
 
-def _finite(text: str) -> int | float | None:
-    if _WHOLE.fullmatch(text):
-        return int(text)
-    value = float(text)
-    return value if math.isfinite(value) else None
+def _is_day(text: str) -> bool:
+    try:
+        return bool(_DAY.fullmatch(text)) and date.fromisoformat(text) is not None
+    except ValueError:
+        return False
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return bool(_MOMENT.fullmatch(text)) and datetime.fromisoformat(text.upper()) is not None
+    except ValueError:
+        return False

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from lxml import etree
 
+from catalog.fields.conforms import conforms, from_text
 from catalog.fields.views import Derivation, derivation_of, derive
 from catalog.mapping import EndpointMapping, Rule
 from catalog.meaning.vocabulary import Concept, FactType
@@ -21,7 +22,6 @@ from node.messages.soap_header import ONCE_NAMESPACE
 from node.once.resolver.json_values import read_json
 from node.once.resolver.planning.plan import PlannedExchange
 from node.once.resolver.planning.reasons import Missing, Reason
-from node.once.resolver.sources.conforming import conforms, from_text
 from trust.errors import ExchangeError, MalformedMessage
 
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
