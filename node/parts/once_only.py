@@ -68,6 +68,11 @@ class OncePart:
             metrics,
         )
         self.uses = UseStore(pool)
+        metrics.counter(
+            "sacbe_once_refused_uses_dropped",
+            "Refused uses that were not kept",
+            lambda: self.uses.dropped,
+        )
         self.enforcement = Enforcement(
             services=self._services,
             fresh=watcher.refresh,
@@ -132,6 +137,7 @@ class OncePart:
             self.citizens.classify,
             utc_now,
             settings.once.resolver,
+            self.uses.keep_apart,
         )
         lifetime.keep_running(api.previews.previews.run(), "previews")
         portal = self.citizens.portal(exchanges.snapshots, self.catalog, consumer)
