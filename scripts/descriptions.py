@@ -28,6 +28,7 @@ from scripts.cataloguing.mappings import Described, facts_told
 from scripts.databases import database_address
 from trust.errors import ExchangeError
 from trust.ids import ClientId, ServiceId
+from trust.pki.keyfiles import open_folder
 from trust.secrets import read_secret
 
 DATABASE = "node"
@@ -278,5 +279,6 @@ def _notation(url: str, download: Download) -> openapi.DocumentType:
 def information_systems(settings: NodeSettings) -> InformationSystem:
     """What asks systems with the node's own TLS certificate; who opens it closes it."""
     password = read_secret(settings.keys.password_file)
+    open_folder(settings.data)  # before anything in it makes it, open to all
     identity = open_internal_identity(settings.data / "tls", password, datetime.now(UTC))
     return InformationSystem(lambda: identity)
