@@ -14,8 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from scripts.ecosystem.concepts import NATIONAL_ID, SCHOOL_BENEFIT
 from scripts.ecosystem.institutions import (
     BENEFITS,
+    CASES,
     CIVIL,
     CONTRIBUTIONS_NAMESPACE,
     INSTANCE,
@@ -26,7 +28,7 @@ from scripts.ecosystem.institutions import (
     STATUS,
     Institution,
 )
-from scripts.ecosystem.places import opened
+from scripts.ecosystem.places import opened, own_command
 from scripts.ecosystem.processes import ProcessFailed
 from scripts.ecosystem.report import Outcome, table
 from scripts.ecosystem.running import Ecosystem, Site
@@ -143,7 +145,8 @@ def _guide(site: Site) -> str:
     return f"""
 {where}
 
-A call: the municipality asks the Civil Registry for a person. (Give each call an id of its own.)
+{_cases_guide(site)}A call: the municipality asks the Civil Registry for a person. (Give each call
+an id of its own.)
 
   {call}
 
@@ -168,6 +171,28 @@ whether the Civil Registry's node holds the same of today (of all that is older 
   {reconcile}
 {_soap_guide(site, message_id)}
 Ctrl-C stops everything.
+"""
+
+
+def _cases_guide(site: Site) -> str:
+    """Where a case is clicked through, and the same question as a command."""
+    if not site.has_cases:
+        return ""
+    question = [
+        *own_command(), "once", "evidence", "--node", site.url(f"{MUNI.key}-http"),
+        "--client", CASES.colons, "--procedure", SCHOOL_BENEFIT,
+        "--subject", f"{NATIONAL_ID}={next(people(1)).national_id}",
+        "--case", "C-1", "--official", "clerk-7",
+    ]  # fmt: skip
+    return f"""\
+A clerk's case to click through, with its proofs and what the citizen sees of it:
+
+  {site.url("cases")}
+
+The same question as a command (the catalog that it needs is there some seconds after the start):
+
+  {shlex.join(question)}
+
 """
 
 
@@ -202,6 +227,9 @@ def _places(site: Site) -> list[tuple[str, str]]:
         ("taxes, REST", site.url("tax-authority", "/openapi.json")),
         ("  the same by SOAP", site.url("tax-adapter", "/soap?wsdl")),
     ]
+    if site.has_cases:
+        rows.append(("a clerk's cases", site.url("cases")))
+        rows.append(("the catalog", site.url("registry", "/catalog")))
     if SOCIAL in site.institutions:
         rows.append(("contributions, SOAP", site.url("social-security", "/soap?wsdl")))
         rows.append(("  through nodes, REST", site.url("bridge", "/openapi.json")))
@@ -233,7 +261,7 @@ def commands(site: Site, message_id: str) -> tuple[str, str, str]:
         "-H", f"X-Road-Client: {BENEFITS.path}", "-H", f"X-Road-Id: {message_id}", "-w", r"\n",
     ]  # fmt: skip
     download = ["curl", "-sS", "-f", "-o", str(container), url]
-    verify = [*_sacbe(), "verify", str(container), "--conf", str(site.configuration(MUNI))]
+    verify = [*own_command(), "verify", str(container), "--conf", str(site.configuration(MUNI))]
     return shlex.join(call), shlex.join(download), shlex.join(verify)
 
 
@@ -242,7 +270,7 @@ def receipt_commands(site: Site, message_id: str) -> tuple[str, str]:
     file = site.folder / f"{message_id}.receipt"
     url = site.url(f"{MUNI.key}-http") + receipt_path(message_id, BENEFITS)
     download = ["curl", "-sS", "-f", "-o", str(file), url]
-    verify = [*_sacbe(), "verify", str(file), "--anchor", str(site.anchor)]
+    verify = [*own_command(), "verify", str(file), "--anchor", str(site.anchor)]
     return shlex.join(download), shlex.join(verify)
 
 
@@ -250,13 +278,9 @@ def proof_commands(site: Site) -> tuple[str, str, str]:
     """Lines for a shell about the whole log of the Municipality's node."""
     config = ["--config", str(site.of(MUNI) / "node.toml")]
     peer = ["--peer", CIVIL.server.colons, "--day", f"{datetime.now(UTC):%Y-%m-%d}"]
-    log, audit = [*_sacbe(), "log", "search", *config], [*_sacbe(), "audit", *config]
-    return shlex.join(log), shlex.join(audit), shlex.join([*_sacbe(), "reconcile", *config, *peer])
-
-
-def _sacbe() -> list[str]:
-    """How this very command is started from any folder."""
-    script = Path(sys.argv[0]).absolute()
-    if script.name == "sacbe" and script.exists():
-        return [str(script)]
-    return [sys.executable, "-P", "-m", "scripts.cli"]
+    log, audit = [*own_command(), "log", "search", *config], [*own_command(), "audit", *config]
+    return (
+        shlex.join(log),
+        shlex.join(audit),
+        shlex.join([*own_command(), "reconcile", *config, *peer]),
+    )

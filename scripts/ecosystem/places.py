@@ -6,6 +6,7 @@ import json
 import os
 import random
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -38,6 +39,7 @@ WANTED: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "tax-authority": (9002, (LOCAL,)),
     "bridge": (9003, (LOCAL,)),
     "tax-adapter": (9004, (LOCAL,)),
+    "cases": (9010, (LOCAL,)),
     "peers": (5500, _NODES),
     "peers-ocsp": (5577, _NODES),
     "muni-http": (8080, (LOCAL,)),
@@ -53,6 +55,14 @@ WANTED: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "tax-https": (8446, (LOCAL,)),
     "tax-admin": (4030, (LOCAL,)),
 }
+
+
+def own_command() -> list[str]:
+    """How this very command is started from any folder."""
+    script = Path(sys.argv[0]).absolute()
+    if script.name == "sacbe" and script.exists():
+        return [str(script)]
+    return [sys.executable, "-P", "-m", "scripts.cli"]
 
 
 class Reserved:

@@ -24,6 +24,7 @@ from scripts.ecosystem.adapter_files import (
     bridge_settings,
     tax_adapter_settings,
 )
+from scripts.ecosystem.case_page.places import places_text
 from scripts.ecosystem.central import declare
 from scripts.ecosystem.certificates import certify, import_certificates
 from scripts.ecosystem.civil_registry import fill_persons
@@ -40,7 +41,7 @@ from scripts.ecosystem.institutions import (
 )
 from scripts.ecosystem.mappings import mapping_files
 from scripts.ecosystem.offers import services_of
-from scripts.ecosystem.places import LOCAL, Ports
+from scripts.ecosystem.places import LOCAL, Ports, own_command
 from scripts.ecosystem.processes import Child, ProcessFailed
 from scripts.ecosystem.tax_authority import description
 from scripts.ecosystem.vocabulary import vocabulary_declaration
@@ -50,6 +51,7 @@ from trust.pki.keyfiles import open_folder, read_file, write_file
 from trust.pki.keystore import KeyStore
 from trust.secrets import read_secret
 
+_PLACES = "places.json"  # what the pages of the cases are told
 _GLANCE = 0.2  # seconds between two looks at all processes
 # Systems that are no adapters: whose, the module, its port, and where it answers.
 _SYSTEMS = (
@@ -80,6 +82,11 @@ class Site:
         return self.of(one) / "data" / "globalconf"
 
     @property
+    def has_cases(self) -> bool:
+        """Whether everybody is there whom a clerk's case needs."""
+        return {CIVIL, MUNI, SOCIAL, TAX} <= set(self.institutions)
+
+    @property
     def anchor(self) -> Path:
         return self.of(MUNI) / "anchor.xml"
 
@@ -94,6 +101,8 @@ class Site:
         for one in self.institutions:
             key = one.key.upper()
             ports |= {key: f"{one.key}-http", f"{key}_ADMIN": f"{one.key}-admin"}
+        if self.has_cases:
+            ports["CASES"] = "cases"
         return "".join(f"{name}={self.url(port)}\n" for name, port in ports.items())
 
 
@@ -209,7 +218,19 @@ class Ecosystem:
             for one, module, port, path in _SYSTEMS
             if one in site.institutions
         ]
-        return children + [self._node_child(one) for one in site.institutions]
+        children += [self._node_child(one) for one in site.institutions]
+        return children + [self._cases_child()] * site.has_cases
+
+    def _cases_child(self) -> Child:
+        site = self.site
+        return Child(
+            "cases",
+            ("--port", str(site.ports["cases"]), "--places", str(site.folder / _PLACES)),
+            "Cases: ",
+            site.url("cases", "/"),
+            site.folder / "logs" / "cases.log",
+            "scripts.ecosystem.case_page",
+        )
 
     def _node_child(self, one: Institution) -> Child:
         return Child(
@@ -259,6 +280,7 @@ class Ecosystem:
             "registry/once.toml": vocabulary_declaration(),
             "adapter/adapter.toml": adapter_settings(site.ports),
             site.addresses.name: site.address_lines(),
+            _PLACES: places_text(site.institutions, site.folder, site.url, own_command()),
         }
         offered = {
             f"{one.key}/services.toml": services_of(one, site.ports) for one in site.institutions
@@ -350,6 +372,8 @@ class Ecosystem:
                 group.create_task(self._start_child(self.node(one).name, one.name))
         if SOCIAL in self.site.institutions:
             await self._start_child("bridge")  # which is ready when the Municipality's node is
+        if self.site.has_cases:
+            await self._start_child("cases")
 
     def _key_store(self, one: Institution) -> KeyStore:
         folder = self.site.of(one)

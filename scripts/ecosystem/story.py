@@ -21,6 +21,7 @@ from scripts.ecosystem.institutions import (
     SOCIAL,
     TAX,
 )
+from scripts.ecosystem.once_story import OnceStory
 from scripts.ecosystem.places import CIVIL_ADDRESS
 from scripts.ecosystem.questions import QUESTIONS, monitoring
 from scripts.ecosystem.report import Outcome, Step
@@ -76,6 +77,9 @@ class Story:
             if SOCIAL in self.ecosystem.site.institutions:
                 await self._step("records, health, environment", partial(monitoring, clerk))
             await self._step("every container verifies", self._verify)
+            if self.ecosystem.site.has_cases:
+                for name, act in OnceStory(clerk).steps():
+                    await self._step(name, act)
             evidence = EvidenceStory(clerk)
             await self._step("a container with its time-stamp", evidence.stamped)
             await self._step("a receipt, judged offline", evidence.receipt)
