@@ -3,14 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from catalog.about import About
+from catalog.about import About, Contact, LifeCycle
 from catalog.central.composing import KnownProvider
 from catalog.central.description_library import DescriptionLibrary
 from catalog.central.entries import Availability, CatalogService
@@ -197,6 +197,33 @@ async def test_nobody_is_believed_about_others_and_too_much_is_left(scene: Scene
     assert [one.id.provider for one in found.services] == [CONSUMER] * 3
     assert found.notes == ("it has 5 services, of which 3 are taken",)
     assert not found.plain
+
+
+async def test_texts_of_others_do_nothing_to_a_terminal(scene: Scene, pool: Pool) -> None:
+    hostile = "a\x1b[2J\0\u202eb\r\nc"
+    contact = Contact(hostile, hostile, hostile, hostile)
+    about = About(hostile, LifeCycle(successor=hostile), contact, hostile, (hostile,), "", "")
+    clean = replace(TOLD, id=ServiceId(CONSUMER, "s"), title=hostile, about=about)
+    clean = replace(clean, endpoints=("GET /a", f"GET /{hostile}"))
+    scene.word.body = lambda: encode_entry((clean,))
+    found = await scene.harvest(CONSUMER)
+    [told] = found.services
+    assert told.endpoints == ("GET /a",)
+    assert told.title.startswith("a [2J")
+    for text in (told.title, *astuple(told.about.contact), *told.about.keywords):
+        assert text.isprintable()
+    assert told.about.description.replace("\n", "").isprintable()
+    store = HarvestStore(pool)
+    harvester = Harvester(store, scene.settings, utc_now)
+    [asked] = await harvester.round(scene.asker, [CONSUMER])
+    assert asked.answered
+    assert all(line.isprintable() for line in asked.changes)
+    odd = EndpointMapping("GET", "/a", fields=(FieldMapping("a\r\nb: c\x1b", "/a"),))
+    mapped = replace(clean, mapping=ServiceMapping((odd,)))
+    scene.word.body = lambda: encode_entry((mapped,))
+    [asked] = await harvester.round(scene.asker, [CONSUMER])
+    assert not asked.answered
+    assert asked.provider.problem.isprintable()
 
 
 @pytest.mark.parametrize(

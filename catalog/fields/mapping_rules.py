@@ -75,7 +75,13 @@ def _sizes(endpoint: EndpointMapping, place: Place) -> Problems:
             yield SettingProblem((*place, key), f"{count} of them", f"at most {most}")
     if endpoint.namespace and not is_uri(endpoint.namespace):
         yield SettingProblem((*place, "namespace"), f"'{endpoint.namespace[:100]}'", "a URI")
+    for uri, where in _uris(endpoint):
+        if uri and not is_uri(uri):
+            yield SettingProblem((*place, *where), f"{uri[:100]!r}", "a URI")
     for index, one in enumerate(endpoint.parameters):
+        if not f"{one.name}{one.default or ''}".isprintable():
+            here = (*place, "parameters", index)
+            yield SettingProblem(here, f"{one.name[:100]!r}", "characters that can be printed")
         if len(one.name) > MAX_NAME or len(one.default or "") > MAX_NAME:
             here = (*place, "parameters", index)
             yield SettingProblem(here, f"'{one.name[:100]}'", f"at most {MAX_NAME} characters")
@@ -86,6 +92,16 @@ def _sizes(endpoint: EndpointMapping, place: Place) -> Problems:
         if len(view.name) > MAX_NAME or len(view.source) > MAX_NAME or len(view.value) > MAX_VALUE:
             expected = f"names of {MAX_NAME} and a value of {MAX_VALUE} characters at most"
             yield SettingProblem((*place, "views", index), f"'{view.name[:100]}'", expected)
+
+
+def _uris(endpoint: EndpointMapping) -> Iterator[tuple[str, Place]]:
+    """What must be URIs, as far as it is given, with its place."""
+    if endpoint.subject is not None:
+        yield endpoint.subject.scheme, ("subject", "scheme")
+    for index, field in enumerate(endpoint.fields):
+        yield field.concept, ("fields", index, "concept")
+    for index, view in enumerate(endpoint.views):
+        yield view.concept, ("views", index, "concept")
 
 
 def _address(endpoint: EndpointMapping, place: Place) -> Problems:
@@ -161,7 +177,7 @@ def _names(endpoint: EndpointMapping, place: Place) -> Problems:
         seen.add(name)
         if not name.strip() or "," in name or name.startswith("/") or not name.isprintable():
             expected = "a name without comma and control characters that does not begin with '/'"
-            yield SettingProblem(here, f"'{name}'", expected)
+            yield SettingProblem(here, f"{name!r}", expected)
 
 
 def _fields(endpoint: EndpointMapping, place: Place) -> Problems:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from catalog.central.entries import CatalogService
 from catalog.central.harvest.asking import Allowance, Answer, Asker
+from catalog.central.harvest.cleaning import cleaned, is_clean, one_line
 from catalog.central.harvest.described import DescriptionReader, Told
 from catalog.central.harvest.listing import (
     MAX_LIST_BYTES,
@@ -121,12 +122,12 @@ class _Questions:
     async def ask(self) -> Harvested:
         services = await self._own_word()
         if services is not None:
-            told = self._bounded(services)
+            told = self._bounded(self._shown(services))
             await self._collect(told)
             return Harvested(told, plain=False, notes=tuple(self.notes))
         listed = self._bounded((*await self._rest_list(), *await self._soap_list()))
         found = [await self._plain(one) for one in listed]
-        return Harvested(tuple(found), plain=True, notes=tuple(self.notes))
+        return Harvested(self._shown(found), plain=True, notes=tuple(self.notes))
 
     def _bounded(self, found: tuple[T, ...]) -> tuple[T, ...]:
         most = self.settings.services
@@ -134,9 +135,17 @@ class _Questions:
             self._note(f"it has {len(found)} services, of which {most} are taken")
         return found[:most]
 
+    def _shown(self, found: Iterable[CatalogService]) -> tuple[CatalogService, ...]:
+        """Services whose texts do nothing to those who read them."""
+        found = tuple(found)
+        shown = tuple(cleaned(one) for one in found if is_clean(one))
+        if len(shown) < len(found):
+            self._note(f"{len(found) - len(shown)} services have codes that can't be shown")
+        return shown
+
     def _note(self, text: str) -> None:
         if len(self.notes) < _MAX_NOTES:
-            self.notes.append(text[:500])
+            self.notes.append(one_line(text[:500]))
 
     async def _rest(self, code: str, query: str, limit: int) -> Answer:
         service = ServiceId(self.provider, code)

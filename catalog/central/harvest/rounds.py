@@ -12,6 +12,7 @@ from datetime import datetime
 from catalog.central.composing import KnownProvider
 from catalog.central.description_library import DescriptionLibrary
 from catalog.central.harvest.asking import Asker
+from catalog.central.harvest.cleaning import one_line
 from catalog.central.harvest.provider import Library, harvest_provider
 from catalog.central.harvest.settings import CatalogSettings
 from catalog.central.harvest_store import HarvestRound, HarvestStore
@@ -78,8 +79,9 @@ class Harvester:
         except StorageError:
             raise
         except ExchangeError as error:
-            _LOG.warning("%s tells nothing of its services: %s", id_, error)
-            now = KnownProvider(id_, at, problem=f"{error.text} ({error.code})"[:_MAX_PROBLEM])
+            problem = one_line(f"{error.text} ({error.code})"[:_MAX_PROBLEM])
+            _LOG.warning("%s tells nothing of its services: %s", id_, problem)
+            now = KnownProvider(id_, at, problem=problem)
         except Exception:  # noqa: BLE001 - what one node answers must not end the round
             _LOG.exception("%s answered what can't be taken", id_)
             now = KnownProvider(id_, at, problem="Its answers can't be taken")
