@@ -89,7 +89,10 @@ def test_a_subject_is_found_in_a_query(query: str, subject: str | None) -> None:
     assert subject_of(endpoint, asked("/find", query=query)) == subject
 
 
-@pytest.mark.parametrize("query", ["id=7&id=8", "&".join(["id=7"] * 1001)])
+@pytest.mark.parametrize(
+    "query",
+    ["id=7&id=8", "&".join(["id=7"] * 1001), "id=7+", "id=%097", "id=%EF%BC%97", "id=7%E2%80%8B"],
+)
 def test_a_query_that_names_two_or_too_many_names_nobody(query: str) -> None:
     endpoint = EndpointMapping("GET", "/find", replace(ID, place=Place.QUERY))
     with pytest.raises(TwoSubjects):

@@ -7,6 +7,7 @@ reading, and every place that may be read, names the same one.
 Source: catalog/paths.py; RFC 6901; RFC 8259.
 """
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from urllib.parse import parse_qsl, unquote
@@ -98,10 +99,16 @@ def subject_of(endpoint: EndpointMapping | None, call: AskedCall) -> str | None:
     if endpoint is None or endpoint.subject is None:
         return None
     named = {value for value in _named(endpoint, endpoint.subject, call) if value}
-    if len(named) > 1:
+    if len(named) > 1 or not all(map(_is_plain, named)):
         raise TwoSubjects
     found = next(iter(named), None)
     return found if found is None or len(found) <= _LONGEST else found[:_LONGEST]
+
+
+def _is_plain(value: str) -> bool:
+    """Whether no system can read a value as another one, that white space or odd digits hide."""
+    same = unicodedata.normalize("NFKC", value) == value
+    return same and value.isprintable() and value == value.strip()
 
 
 def _named(endpoint: EndpointMapping, subject: SubjectParameter, call: AskedCall) -> Iterator[str]:
