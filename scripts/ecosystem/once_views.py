@@ -22,6 +22,7 @@ from scripts.ecosystem.institutions import (
     CIVIL,
     MUNI,
     PEOPLE,
+    TAX,
     Institution,
 )
 from scripts.ecosystem.on_the_wire import read_wire
@@ -146,6 +147,10 @@ class OnceViews:
             check_equal(f"answers of {registry.institution.name}", theirs.answers, len(given))
             check_equal(f"facts given by {registry.institution.name}", theirs.given, sum(given))
             withheld += theirs.withheld
+            if registry.institution == TAX:
+                refused = sum(bool(one.missing) for one in answers)
+                both = theirs.refused.get("no_right"), ours.told_no.get("no_right")
+                check_equal("refusals, as both sides count them", both, (refused, refused))
         return f"{ours.fetched} facts fetched, {withheld} withheld, {ours.spared} papers spared"
 
     async def _reported(self) -> Group:

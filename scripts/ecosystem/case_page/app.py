@@ -80,6 +80,8 @@ class CasePages:
         except Unfit as error:
             return self._wrong(error.status, str(error))
         except NotAnswered as error:
+            if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                return self._wrong(503, f"The node can't answer now; try again soon. {error}")
             _LOG.warning("%s %s: the node said %d", request.method, request.path, error.status)
             return self._wrong(502, f"The node answered with status {error.status}: {error}")
         except SacbeError as error:
