@@ -10,6 +10,7 @@ from trust.settings import SettingProblem, format_duration
 Place = tuple[str | int, ...]
 Problems = Iterator[SettingProblem]
 
+MAX_QUOTA_CALLS = 999_999_999
 MAX_QUOTA_TIME = timedelta(days=366)  # beyond it the records that are counted may be gone
 
 
@@ -32,8 +33,9 @@ def term_problems(terms: Terms, place: Place = ()) -> Problems:
 def _quota(terms: Terms, place: Place) -> Problems:
     if terms.quota is None:
         return
-    if terms.quota.calls <= 0:
-        yield SettingProblem(place, f"{terms.quota.calls} calls", "at least one call")
+    if not 0 < terms.quota.calls <= MAX_QUOTA_CALLS:
+        expected = f"1 to {MAX_QUOTA_CALLS} calls"
+        yield SettingProblem(place, f"{terms.quota.calls:.3g} calls", expected)
     per = terms.quota.per
     if not timedelta(0) < per <= MAX_QUOTA_TIME:
         expected = f"a time of up to {format_duration(MAX_QUOTA_TIME)}"

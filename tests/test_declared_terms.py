@@ -137,7 +137,7 @@ def test_terms_and_what_is_said_of_a_service_are_declared() -> None:
         ('"town"', '"urn:example:town"', "'urn:example:town'", "a field or view"),
         ('["town"]', "[]", "a list", "a list, of a text"),
         ("2027-01-01T00:00:00+01:00", "2025-01-01", "2025-01-01", "after 2026-01-01"),
-        ("100 per", "0 per", "0 calls", "at least one call"),
+        ("100 per", "0 per", "0 calls", "1 to 999999999 calls"),
         ("per 1d", "per 400d", "400 days", "a time of up to 366d"),
         ('"100 per 1d"', '"often"', "'often'", 'as "100 per 1d"'),
         ('"urn:example:purpose:benefit"', '"benefit"', "'benefit'", "a URI"),

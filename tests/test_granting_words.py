@@ -77,6 +77,8 @@ def test_answers_are_read() -> None:
     assert parse_problem(b"<html>") == ""
     with pytest.raises(MalformedMessage, match="a state"):
         parse_answer(build_problem("x"))
+    with pytest.raises(MalformedMessage, match="number"):
+        parse_answer(build_answer(replace(taken, number=2**70)))
     odd = Taken(GrantState.WAITING, 17, ServerId(PORTAL.member, "\x1b[2J"))
     with pytest.raises(MalformedMessage, match="plain identifier"):
         parse_answer(build_answer(odd))
@@ -102,6 +104,8 @@ def test_answers_are_read() -> None:
             "can be printed",
         ),
         (build_message(Withdrawal(ASKED.id, "x" * 2001)), "at most 2000"),
+        (build_message(DecisionTold(ASKED.id, GrantState.REFUSED, 2**63)), "number"),
+        (build_message(DecisionTold(ASKED.id, GrantState.REFUSED, -1)), "number"),
         (build_message(Withdrawal(ASKED.id, "\x1b[2J")), "can be printed"),
     ],
 )
@@ -120,7 +124,11 @@ def test_what_says_nothing_of_a_grant_is_refused(raw: bytes, reason: str) -> Non
         (asked(terms=replace(TERMS, fields=("a,b",))), "without a comma"),
         (asked(terms=replace(TERMS, fields=("a",) * 501)), "at most 500 fields"),
         (asked(terms=replace(TERMS, purposes=("benefit",))), "a URI"),
-        (asked(terms=replace(TERMS, quota=Quota(0, timedelta(days=1)))), "at least one call"),
+        (asked(terms=replace(TERMS, quota=Quota(0, timedelta(days=1)))), "1 to 999999999 calls"),
+        (
+            asked(terms=replace(TERMS, quota=Quota(2**64, timedelta(days=1)))),
+            "1 to 999999999 calls",
+        ),
         (asked(terms=replace(TERMS, valid_until=AT)), "a moment after"),
         (asked(reason="x" * 2001), "at most 2000"),
         (asked(service=ServiceId(PERSONS, "persons", "v1")), "all its versions"),

@@ -42,7 +42,7 @@ from tests.grants_stage import (
 )
 from tests.instance import CONSUMER, PROVIDER
 from tests.scene import records, unexpected
-from trust.errors import PeerFault, StorageError, UnknownMember
+from trust.errors import NetworkFailure, PeerFault, StorageError, UnknownMember
 from trust.ids import ClientId, ServiceId
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -366,6 +366,25 @@ async def test_a_database_that_is_gone_is_told_as_such(stage: GrantStage) -> Non
     ):
         with pytest.raises(StorageError, match="grants of this node can't be used"):
             await action
+
+
+async def test_a_node_that_is_silent_is_in_nobody_s_way(stage: GrantStage) -> None:
+    first, second = [await stage.muni.asking.ask(asked(), by()) for _ in range(2)]
+    under_way, both = [], asyncio.Event()
+
+    async def wait(request: OwnRequest) -> OwnAnswer:
+        under_way.append(request)
+        if len(under_way) == 2:
+            both.set()
+        await both.wait()
+        raise NetworkFailure("silent")
+
+    async with asyncio.timeout(20):
+        await replace(stage.muni.sender, ask=wait)._send_all()
+    assert len(under_way) == 2
+    for number in (first, second):
+        await stage.muni.asking.withdraw(number, by())
+    await stage.muni.tell()
 
 
 async def test_a_sender_outlives_its_database(

@@ -21,7 +21,8 @@ from trust.ids import ClientId, ServerId, ServiceId
 
 _LOG = logging.getLogger("sacbe.grants")
 _LOOK = 1.0  # seconds between two looks at what is to be told
-_ANSWER = timedelta(minutes=2)
+_ANSWER = timedelta(seconds=30)
+_SIDE_BY_SIDE = 4  # messages, so that a node that answers nothing does not stand in others' way
 _LEASE = 2 * _ANSWER
 _TIDY = timedelta(hours=1)
 _JSON = (("Content-Type", "application/json"),)
@@ -57,8 +58,7 @@ class GrantSender:
         failing = False
         while True:
             try:
-                while await self.send_next():
-                    pass
+                await self._send_all()
                 await self._tidy()
                 failing = False
             except StorageError as error:
@@ -66,6 +66,18 @@ class GrantSender:
                     _LOG.warning("Grants wait: %s", error)
                 failing = True
             await asyncio.sleep(_LOOK)
+
+    async def _send_all(self) -> None:
+        """Tell all that is due; raises StorageError."""
+
+        async def in_turn() -> None:
+            while await self.send_next():
+                pass
+
+        turns = (in_turn() for _ in range(_SIDE_BY_SIDE))
+        ended = await asyncio.gather(*turns, return_exceptions=True)
+        for error in filter(None, ended):
+            raise error
 
     async def send_next(self) -> bool:
         """Try one message that is due; whether there was one. Raises StorageError."""

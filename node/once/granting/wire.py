@@ -38,6 +38,7 @@ _DECIDED = frozenset({GrantState.APPROVED, GrantState.REFUSED, GrantState.REVOKE
 
 T = TypeVar("T")
 Text = Annotated[str, msgspec.Meta(max_length=4000)]
+Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class _WithdrawalForm(msgspec.Struct, omit_defaults=True):
 class _DecisionForm(msgspec.Struct, omit_defaults=True):
     id: uuid.UUID
     state: GrantState
-    number: int
+    number: Number
     terms: TermsForm | None = None
     reason: Text = ""
 
@@ -120,7 +121,7 @@ class _MessageForm(msgspec.Struct, omit_defaults=True):  # what a later version 
 
 class _AnswerForm(msgspec.Struct, omit_defaults=True):
     state: GrantState | None = None
-    number: int = 0
+    number: Number = 0
     server: Text = ""
     problem: Text = ""
 
