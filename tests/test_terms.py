@@ -333,6 +333,31 @@ async def test_a_policy_refuses_what_rights_allow_and_uses_up_no_quota(
     assert facts.intent.purpose == PURPOSE
 
 
+async def test_a_policy_is_asked_for_every_way_in_which_a_path_may_be_read(stage: Stage) -> None:
+    await stage.grant(NO_TERMS)
+    stage.enforcement.policy = stage.guard
+    assert (await stage.get("//other;x/y", ())).status == 200
+    assert {one.path for one in stage.guard.asked} >= {"/other/y", "//other;x/y", "/other;x/y"}
+
+
+async def test_thinking_of_many_fields_fills_no_memory(stage: Stage) -> None:
+    await stage.grant(NO_TERMS)
+    enforcement = stage.enforcement
+    for number in range(120):
+        deep = f"/a{number}" + "/b" * 30
+        asked = ",".join([*(f"{deep}/{end}" for end in range(15)), "f1"])
+        assert (await stage.get(headers=(*INTENT, ("Once-Fields", asked)))).status == 200
+    assert enforcement._kept <= 50_000
+    assert len(enforcement._selections) <= 100
+    huge = ",".join(["f1", *("/1" * 30 + f"/{number}" for number in range(100))])
+    before = dict(enforcement._selections)
+    assert (await stage.get(headers=(*INTENT, ("Once-Fields", huge)))).status == 200
+    assert enforcement._selections == before
+    absurd = "f1,/" + "a/" * 500
+    answer = await stage.get(headers=(*INTENT, ("Once-Fields", absurd)))
+    assert answer.first("once-given") == "f1"
+
+
 async def test_while_rights_and_quotas_cannot_be_looked_up_nobody_passes(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

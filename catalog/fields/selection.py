@@ -7,7 +7,7 @@ their paths. A path that no field of the mapping has means all that stands below
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from catalog.fields.paths import steps_of
+from catalog.fields.paths import is_pointer, steps_of
 from catalog.fields.views import Derivation, derivation_of
 from catalog.mapping import EndpointMapping, FieldMapping, View
 from catalog.meaning.vocabulary import FactType
@@ -65,6 +65,28 @@ class Selection:
     known: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What each name, concept and path of a mapping stands for; looked up once for each name."""
+
+    fields: dict[str, dict[str, FieldMapping]]
+    views: dict[str, dict[str, View]]
+
+    @classmethod
+    def of(cls, mapping: EndpointMapping) -> "_Names":
+        found = cls({}, {})
+        for one in mapping.fields:
+            for name in (one.name, one.concept):
+                found.fields.setdefault(name, {})[one.name] = one
+        for view in mapping.views:
+            for name in (view.name, view.concept):
+                found.views.setdefault(name, {})[view.name] = view
+        for one in mapping.fields:  # a name comes before a path that is written alike
+            if one.path not in found.fields:
+                found.fields[one.path] = {one.name: one}
+        return found
+
+
 @dataclass(slots=True)
 class _Meant:
     """What names mean."""
@@ -74,18 +96,14 @@ class _Meant:
     paths: dict[str, None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, names: Sequence[str], mapping: EndpointMapping) -> "_Meant":
+    def of(cls, names: Sequence[str], known: _Names) -> "_Meant":
         found = cls()
-        by_path = {one.path: one for one in mapping.fields}
         for name in names:
-            fields = [one for one in mapping.fields if name in (one.name, one.concept)]
-            views = [one for one in mapping.views if name in (one.name, one.concept)]
-            if not fields and name in by_path:
-                fields = [by_path[name]]
-            elif not fields and not views and name.startswith("/"):
+            fields, views = known.fields.get(name, {}), known.views.get(name, {})
+            if not fields and not views and is_pointer(name):
                 found.paths[name] = None
-            found.fields.update({one.name: one for one in fields})
-            found.views.update({one.name: one for one in views})
+            found.fields.update(fields)
+            found.views.update(views)
         return found
 
     @classmethod
@@ -117,8 +135,9 @@ def select(
         asked: empty for all that is granted. Names that the mapping does not have mean nothing.
     """
     grants_all, asks_all = granted is None, not asked
-    has = _Meant.everything(mapping) if granted is None else _Meant.of(granted, mapping)
-    wants = _Meant.everything(mapping) if asks_all else _Meant.of(asked, mapping)
+    known = _Names.of(mapping)
+    has = _Meant.everything(mapping) if granted is None else _Meant.of(granted, known)
+    wants = _Meant.everything(mapping) if asks_all else _Meant.of(asked, known)
     root = Spot()
     for one in mapping.fields:
         root.at(one.path).names += (one.name,)
@@ -129,11 +148,11 @@ def select(
     missing = tuple(
         shown
         for name in asked
-        if (shown := _not_granted(name, mapping, has, everything=grants_all)) is not None
+        if (shown := _not_granted(name, known, has, everything=grants_all)) is not None
     )
     empty = not asks_all and len(missing) == len(asked)
-    known = frozenset(step for one in mapping.fields for step in steps_of(one.path))
-    return Selection(mapping, root, grants_all, asks_all, missing, empty, known)
+    steps = frozenset(step for one in mapping.fields for step in steps_of(one.path))
+    return Selection(mapping, root, grants_all, asks_all, missing, empty, steps)
 
 
 def _mark(root: Spot, has: _Meant, wants: _Meant) -> None:
@@ -174,11 +193,9 @@ def _close(spot: Spot) -> None:
     spot.may_ask = seen or spot.asks or any(one.may_ask for one in lower)
 
 
-def _not_granted(
-    name: str, mapping: EndpointMapping, has: _Meant, *, everything: bool
-) -> str | None:
+def _not_granted(name: str, known: _Names, has: _Meant, *, everything: bool) -> str | None:
     """What is said of a name that is asked for and not granted; None when it is granted."""
-    meant = _Meant.of((name,), mapping)
+    meant = _Meant.of((name,), known)
     if meant.views.keys() & has.views.keys():
         return None
     places = [*(one.path for one in meant.fields.values()), *meant.paths]

@@ -7,7 +7,7 @@ Source: design.md 5; decisions/0114, 0115, 0116.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -37,7 +37,8 @@ Pseudonym = Callable[[str, str], bytes]  # of a scheme and a value in it
 Classify = Callable[[DataUse], DataUse]
 
 _WHOM = "The request names its subject not at all, in more than one way, or unreadably"
-_MOST_KEPT = 500  # selections
+_MOST_KEPT = 50_000  # places of all selections that are kept
+_LARGEST_KEPT = 2_000  # places of one
 _LONGEST_DETAIL = 1000  # characters
 
 
@@ -61,6 +62,7 @@ class Enforcement:
     policy: Policy | None = None
     _looking: Together = field(init=False)
     _selections: dict[object, tuple[EndpointMapping, Selection]] = field(default_factory=dict)
+    _kept: int = 0  # places
 
     def __post_init__(self) -> None:
         self._looking = Together(self._look)
@@ -160,18 +162,32 @@ class Enforcement:
     def _selected(
         self, endpoint: EndpointMapping, granted: tuple[str, ...] | None, asked: tuple[str, ...]
     ) -> Selection:
-        """Selections are kept; those of one endpoint are few."""
+        """Selections are kept as long as they are small: who asks may think of many large ones."""
         key = (id(endpoint), granted, asked)
         kept = self._selections.get(key)
         if kept is not None and kept[0] is endpoint:
             return kept[1]
-        if len(self._selections) >= _MOST_KEPT:
-            self._selections.clear()
         found = select(endpoint, granted, asked)
+        places = 1 + sum(path.count("/") + 1 for path in (*asked, *_paths(endpoint)))
+        if places > _LARGEST_KEPT:
+            return found
+        if self._kept + places > _MOST_KEPT:
+            self._selections.clear()
+            self._kept = 0
+        self._kept += places
         self._selections[key] = (endpoint, found)
         return found
 
     async def _ask_policy(self, call: AskedCall, rule: Rule, *, about_person: bool) -> None:
+        if self.policy is None:
+            return
+        for path in ("",) if call.path is None else call.path.readings:
+            await self._ask_policy_of(path, call, rule, about_person=about_person)
+
+    async def _ask_policy_of(
+        self, path: str, call: AskedCall, rule: Rule, *, about_person: bool
+    ) -> None:
+        """Ask for one reading of a path: what a policy forbids may be behind any of them."""
         if self.policy is None:
             return
         request = call.request
@@ -179,7 +195,7 @@ class Enforcement:
             client=request.client,
             service=request.service,
             method=call.method,
-            path=call.path.readings[0] if call.path is not None else "",
+            path=path,
             intent=call.intent,
             grant=rule.number,
             terms=rule.terms != NO_TERMS,
@@ -232,6 +248,10 @@ class Enforcement:
 def _kept(detail: str) -> str:
     """As much of a detail as a row holds, and nothing that it can't."""
     return "".join(letter for letter in detail[:_LONGEST_DETAIL] if letter.isprintable())
+
+
+def _paths(endpoint: EndpointMapping) -> Iterator[str]:
+    return (one.path for one in endpoint.fields)
 
 
 def _subject(endpoint: EndpointMapping | None, call: AskedCall) -> tuple[str | None, bool]:

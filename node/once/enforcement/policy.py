@@ -16,7 +16,8 @@ class CallFacts:
     """What a policy may judge by; nothing that names a person but the official who asks.
 
     Attributes:
-        method, path: of a REST call, the path in the reading that comes first; empty for SOAP.
+        method, path: of a REST call, the path in one of its readings, each of which is asked for;
+            empty for SOAP.
         intent: what the request says; its texts are the consumer's own.
         grant: number of the right that allows the call.
         terms: whether that right has any.
