@@ -14,12 +14,13 @@ from pathlib import Path
 from statistics import median
 
 from node.log.messagelog import MIGRATIONS
+from node.log.uses import DataUse
+from node.messages.intent import Intent
 from node.once.figures import By, figures_of
 from node.once.pseudonyms import Pseudonyms
 from node.once.use_queries import Citizen, Period
 from node.once.use_retention import UseRetention
 from node.once.use_search import UseSearch
-from node.once.uses import DataUse, Intent
 from scripts.postgres import PostgresServer, PostgresSettings
 from tests.citizen_stage import CIVIL, NOW, OWN, answered, call, tracker, use, write
 from trust.database import Pool, migrate, open_pool

@@ -10,13 +10,14 @@ from node.exchange.builtin import Call, RestAnswer
 from node.exchange.snapshot import Snapshot
 from node.log.records import Side
 from node.log.rows import USE_COLUMNS, build_use_row
+from node.log.uses import DataUse
+from node.messages.intent import Intent
 from node.messages.rest import RestRequestHead
 from node.once.citizen.kin import Kin
 from node.once.citizen.settings import CitizenSettings, TrackerSettings
 from node.once.citizen.tracker import TrackerService
 from node.once.pseudonyms import Pseudonyms, SchemeAlias
 from node.once.use_search import UseSearch
-from node.once.uses import DataUse, Intent
 from trust.database import Pool
 from trust.globalconf import (
     GlobalConf,

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.services import HostedClient, LocalGroup, ServerConf
+from node.messages.intent import Intent
 from node.once.enforcement.policy import CallFacts
 from node.once.policy import cedar
 from node.once.policy.cedar import CedarPolicies, CedarPolicy, open_policies
 from node.once.policy.facts import Groups
 from node.once.policy.statements import split_statements
-from node.once.uses import Intent
 from trust.errors import ConfigurationError
 from trust.ids import ClientId, GlobalGroupId, LocalGroupId, ServiceId
 

@@ -12,11 +12,11 @@ import pytest_asyncio
 from catalog.services import AccessRight, ConnectionType, HostedClient, ServiceType
 from catalog.terms import Terms
 from node.exchange.builtin import Call, RestAnswer
+from node.log.uses import Openness
 from node.messages.rest import RestRequestHead
 from node.once.citizen.settings import CitizenSettings, PortalSettings, TrackerSettings
 from node.once.openness import OpennessRule
 from node.once.settings import OnceSettings
-from node.once.uses import Openness
 from node.parts.database import open_database
 from scripts.postgres import PostgresServer
 from tests.citizen_stage import CODE, SUBJECT, use, write

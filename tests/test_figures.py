@@ -14,10 +14,11 @@ from prometheus_client import generate_latest
 
 from config.settings import load_settings
 from node.log.messagelog import MIGRATIONS
+from node.log.uses import DataUse
 from node.messages.fault_codes import KNOWN_CODES
+from node.messages.intent import Intent
 from node.once.figures import OTHERS, By, UseMetrics, figures_of
 from node.once.openness import Classes
-from node.once.uses import DataUse, Intent
 from node.operate.metrics import NodeMetrics
 from node.settings import NodeSettings
 from scripts.once_report import add_report, tell_report

@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 
 from node.log.records import Side
+from node.log.uses import DataUse, Openness
+from node.messages.intent import Intent
 from node.once.citizen.settings import CitizenSettings, TrackerSettings
 from node.once.openness import Classes, OpennessRule, rule_problems
 from node.once.pseudonyms import SchemeAlias
-from node.once.uses import DataUse, Intent, Openness
 from tests.pki import NOON
 from trust.ids import ClientId, GlobalGroupId, ServiceId
 

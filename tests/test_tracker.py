@@ -20,10 +20,11 @@ from catalog.central.entries import Catalog, CatalogService
 from catalog.meaning.vocabulary import Procedure, Purpose, Vocabulary
 from catalog.services import HostedClient, ServerConf, Service, ServiceType
 from node.log.messagelog import MIGRATIONS
+from node.log.uses import Openness
+from node.messages.intent import Intent
 from node.messages.rest import RestRequestHead
 from node.once.citizen.description import PROTOCOL_VERSION, build_description
 from node.once.citizen.questions import BEGINNING, END, BadQuestion, find_usage, moment
-from node.once.uses import Intent, Openness
 from tests.citizen_stage import (
     CIVIL,
     CLERK,

@@ -11,11 +11,12 @@ import pytest_asyncio
 
 from node.log.messagelog import MIGRATIONS
 from node.log.records import Side
+from node.log.uses import Openness
+from node.messages.intent import Intent
 from node.once import use_retention
 from node.once.use_queries import UseQuery
 from node.once.use_retention import UseRetention
 from node.once.use_search import UseSearch
-from node.once.uses import Intent, Openness
 from tests.citizen_stage import CIVIL, CLERK, NOW, PSEUDONYMS, SUBJECT, TAX, fetched, use, write
 from trust.database import Pool, PoolSettings, lock_key, migrate, open_pool
 from trust.errors import StorageError

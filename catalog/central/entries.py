@@ -6,7 +6,7 @@ history. Resolving and searching need nothing but this.
 Source: design.md 5; BRegDCAT-AP 2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -78,3 +78,6 @@ class Catalog:
     @cached_property
     def name_of(self) -> Mapping[ClientId, str]:
         return {one.id: one.name for one in self.members}
+
+
+CatalogNow = Callable[[], Catalog | None]  # the one that counts; None while there is none

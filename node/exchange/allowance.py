@@ -22,11 +22,10 @@ from catalog.services import Rule
 from catalog.terms import Refusal
 from node.body import Section
 from node.exchange.request import Request
-from node.log.uses import DataUse
+from node.log.uses import WHOLE, DataUse
 from node.messages.intent import Intent
 from trust.errors import AccessDenied, MalformedMessage
 
-WHOLE = "*"  # in the place of names: the answer went out as it was
 ATTACHMENTS = "attachments"  # how attachments are named that did not go out
 MAX_TOLD = 4096  # bytes of a list of names or paths that is told
 _HELD = 1024 * 1024  # bytes of an answer about somebody that wait for what is remembered of it

@@ -7,6 +7,7 @@ itself, for there is no message. The subject is a keyed pseudonym, never the ide
 Source: design.md 3, 5.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +15,8 @@ from enum import StrEnum
 from node.log.sides import Side
 from node.messages.intent import NO_INTENT, Intent
 from trust.ids import ClientId, ServiceId
+
+WHOLE = "*"  # in the place of facts: the answer went out as it was
 
 
 class Openness(StrEnum):
@@ -32,7 +35,7 @@ class DataUse:
         peer: the other server, as in the message log.
         subject: pseudonym; None when the request names nobody that we know of.
         grant: number of the access right that allowed it; 0 when it had no terms.
-        given: concept URIs (names of fields without a concept) that the answer had.
+        given: concept URIs (names of fields without a concept) that the answer had, or WHOLE.
         withheld: paths that the system answered and that did not go out.
         derived: names of the views among those given.
         refusal: why nothing was given, one word of `catalog.terms.Refusal`; empty when it was.
@@ -59,3 +62,7 @@ class DataUse:
     visible_from: datetime | None = None
     spared: int = 0
     detail: str = ""
+
+
+Pseudonym = Callable[[str, str], bytes]  # of a scheme and an identifier in it
+Classify = Callable[[DataUse], DataUse]  # says when its subject may see a use

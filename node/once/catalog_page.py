@@ -7,7 +7,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from catalog.central.entries import Catalog, CatalogService
+from catalog.central.entries import CatalogNow, CatalogService
 from catalog.central.faces.fetched import described_by
 from catalog.central.faces.site import CatalogSite
 from catalog.services import ServerConf, Service
@@ -50,7 +50,7 @@ class CatalogPage:
 
 
 def open_catalog_page(
-    catalog: Callable[[], Catalog | None],
+    catalog: CatalogNow,
     descriptions: Describing,
     hosted: Callable[[], ServerConf],
     clock: Callable[[], datetime],

@@ -13,8 +13,7 @@ from prometheus_client import Counter
 
 from catalog.terms import Refusal
 from node.log.records import Side
-from node.once.openness import Classify
-from node.once.uses import DataUse
+from node.log.uses import Classify, DataUse
 from node.operate.metrics import NodeMetrics
 from trust.database import DATABASE_ERRORS, Pool, describe
 from trust.errors import StorageError

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated
 
-from node.once.uses import DataUse, Openness
+from node.log.uses import DataUse, Openness
 from trust.ids import ClientId, GlobalGroupId
 from trust.settings import Bounds, SettingProblem, required, setting
 
 ANY_PART = "*"
 InGroup = Callable[[ClientId, GlobalGroupId], bool]
-Classify = Callable[[DataUse], DataUse]
 
 _LONGEST = timedelta(days=36_500)
 

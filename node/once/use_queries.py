@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from node.log.sides import Side
-from node.once.uses import DataUse
+from node.log.uses import DataUse
 from trust.ids import ClientId
 
 MAX_PAGE = 1000  # uses

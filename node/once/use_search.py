@@ -10,8 +10,9 @@ from datetime import datetime
 import asyncpg
 
 from node.log.records import Side
+from node.log.uses import DataUse, Openness
+from node.messages.intent import Intent
 from node.once.use_queries import MAX_PAGE, Citizen, CitizenUses, FoundUse, Period, UseQuery
-from node.once.uses import DataUse, Intent, Openness
 from trust.database import DATABASE_ERRORS, Pool, describe
 from trust.errors import StorageError
 from trust.ids import ClientId, ServiceId

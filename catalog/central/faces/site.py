@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from catalog.central.entries import Catalog, CatalogService
+from catalog.central.entries import Catalog, CatalogNow, CatalogService
 from catalog.central.faces.api import CatalogApi
 from catalog.central.faces.description_page import Describe
 from catalog.central.faces.layout import Desk
@@ -54,7 +54,7 @@ class CatalogSite:
         export: a file of the whole catalog by its name (`export.ttl`), where it is offered.
     """
 
-    catalog: Callable[[], Catalog | None]
+    catalog: CatalogNow
     describe: Describe = no_description
     export: Export = no_export
     root: str = ROOT

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from catalog.central.entries import CatalogNow
 from node.exchange.snapshot import Snapshots
+from node.log.uses import Classify
 from node.once.citizen.everywhere import Everywhere
 from node.once.citizen.kin import Kin
-from node.once.citizen.names import CatalogNow
 from node.once.citizen.portal import Asker, CitizenPortal
 from node.once.citizen.settings import CitizenSettings
 from node.once.citizen.tracker import TrackerService
 from node.once.figures import UseMetrics
-from node.once.openness import Classes, Classify
+from node.once.openness import Classes
 from node.once.pseudonyms import Pseudonyms, open_pseudonyms
 from node.once.use_retention import UseRetention
 from node.once.use_search import UseSearch

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlencode
 
+from catalog.central.entries import CatalogNow
 from node.exchange.own_call import OwnAnswer, OwnRequest
 from node.exchange.snapshot import Snapshots
 from node.once.citizen.collected import Asked, Collected, collect
-from node.once.citizen.names import CatalogNow
 from node.once.citizen.questions import Path
 from node.once.citizen.reading import WrongAnswer, read_answer
 from node.once.citizen.settings import CitizenSettings

@@ -1,17 +1,15 @@
 """Names for people: of institutions, their systems, purposes, procedures and facts."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from catalog.central.entries import Catalog
 from catalog.meaning.vocabulary import NO_VOCABULARY, Vocabulary
 from catalog.meaning.words import label_of
+from node.log.uses import WHOLE
 from trust.globalconf import GlobalConf
 from trust.ids import ClientId
-
-WHOLE = "*"  # stands for facts that nobody named, of an answer that went out as it was
-CatalogNow = Callable[[], Catalog | None]
 
 
 @dataclass(frozen=True, slots=True)

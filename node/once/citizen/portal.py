@@ -17,13 +17,14 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import web
 
+from catalog.central.entries import CatalogNow
 from node.exchange.clients import SpeakingClient
 from node.exchange.own_call import OwnAnswer, OwnCall, OwnRequest
 from node.exchange.snapshot import Snapshots
 from node.messages.represented_party import RepresentedParty
 from node.once.citizen.collected import Asked, Collected
 from node.once.citizen.everywhere import Everywhere, Question
-from node.once.citizen.names import CatalogNow, MemberNames, Words
+from node.once.citizen.names import MemberNames, Words
 from node.once.citizen.page import PAGE_HEADERS, Reading, render_usage
 from node.once.citizen.portal_description import build_portal_description
 from node.once.citizen.questions import BEGINNING, END, MAX_CODE, BadQuestion, moment, parameters

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from node.log.sides import Side
+from node.log.uses import DataUse
 from node.once.citizen.names import MemberNames, Words
 from node.once.citizen.told import MOST_FACTS, Part, Usage
-from node.once.uses import DataUse
 
 _LINE = 1024  # characters of any text; see told
 

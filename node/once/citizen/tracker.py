@@ -15,13 +15,15 @@ from datetime import datetime
 
 import msgspec
 
+from catalog.central.entries import CatalogNow
 from catalog.services import ServiceType
 from node.exchange.builtin import Call, RestAnswer
 from node.exchange.snapshot import Snapshot
+from node.log.uses import DataUse
 from node.messages.rest import RestRequestHead
 from node.once.citizen.description import build_description
 from node.once.citizen.kin import Kin
-from node.once.citizen.names import CatalogNow, MemberNames, Words
+from node.once.citizen.names import MemberNames, Words
 from node.once.citizen.questions import BadQuestion, FindUsage, Path, find_usage
 from node.once.citizen.settings import CitizenSettings
 from node.once.citizen.telling import action_of, usage_of
@@ -29,7 +31,6 @@ from node.once.citizen.told import FindUsageAnswer, HeartbeatAnswer, Usage, Usag
 from node.once.pseudonyms import Pseudonyms
 from node.once.use_queries import Citizen
 from node.once.use_search import UseSearch
-from node.once.uses import DataUse
 from trust.errors import AccessDenied, StorageError
 from trust.ids import ClientId, ServiceId
 

@@ -19,19 +19,20 @@ from datetime import datetime
 
 from aiohttp import web
 
+from catalog.central.entries import CatalogNow
 from node.exchange.clients import SpeakingClient
 from node.exchange.consumer import Consumer
 from node.exchange.respond import origin_target, request_pieces, respond_bytes
-from node.log.uses import DataUse
+from node.log.uses import Classify, DataUse, Pseudonym
 from node.messages.rest import CLIENT
-from node.once.resolver.evidence import CatalogNow, NoCatalog, Resolver
+from node.once.resolver.evidence import NoCatalog, Resolver
 from node.once.resolver.json_values import write_json
 from node.once.resolver.openapi import openapi_document
 from node.once.resolver.planning.index import CatalogIndex
 from node.once.resolver.problems import Refused, tell_refused
 from node.once.resolver.question import MAX_BYTES, BadQuestion, Question, read_question
 from node.once.resolver.settings import ResolverSettings
-from node.once.resolver.sources.asking import Classify, Means, Pseudonym, nowhere
+from node.once.resolver.sources.asking import Means, nowhere
 from node.once.resolver.sources.gathering import Outcome
 from node.once.resolver.waiting.preview_pages import PreviewPages
 from node.once.resolver.waiting.previews import NoPreview, Previews, TooManyPreviews

@@ -6,11 +6,10 @@ Every value comes with the exchange that proves it; what is missing has its reas
 """
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from catalog.central.entries import Catalog
+from catalog.central.entries import CatalogNow
 from node.exchange.clients import SpeakingClient
 from node.once.resolver.planning.index import CatalogIndex, Indexes
 from node.once.resolver.planning.plan import Plan, Wish, make_plan
@@ -20,8 +19,6 @@ from node.once.resolver.sources.asking import Means
 from node.once.resolver.sources.gathering import Gathering, Outcome
 from node.once.resolver.spared import SparedCount, papers_of
 from trust.ids import ClientId
-
-CatalogNow = Callable[[], Catalog | None]
 
 
 class NoCatalog(Exception):

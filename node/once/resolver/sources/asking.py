@@ -14,7 +14,7 @@ from node.exchange.clients import SpeakingClient
 from node.exchange.own_call import OwnAnswer, OwnCall
 from node.exchange.own_soap_call import OwnSoapCall
 from node.log.sides import Side
-from node.log.uses import DataUse
+from node.log.uses import Classify, DataUse, Pseudonym
 from node.once.resolver.planning.plan import PlannedExchange
 from node.once.resolver.question import Question
 from node.once.resolver.sources.faults import reason_of_fault
@@ -23,8 +23,6 @@ from trust.errors import PeerFault
 from trust.ids import ClientId, ServiceId
 
 AskFor = Callable[[SpeakingClient, OwnCall | OwnSoapCall], Awaitable[OwnAnswer]]
-Pseudonym = Callable[[str, str], bytes]
-Classify = Callable[[DataUse], DataUse]
 
 _REFUSALS = frozenset(one.value for one in Refusal)
 

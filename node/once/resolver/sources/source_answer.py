@@ -14,8 +14,8 @@ from catalog.fields.conforms import conforms, from_text
 from catalog.fields.views import Derivation, derivation_of, derive
 from catalog.mapping import EndpointMapping, Rule
 from catalog.meaning.vocabulary import Concept, FactType
-from node.exchange.allowance import WHOLE
 from node.exchange.own_call import OwnAnswer
+from node.log.uses import WHOLE
 from node.messages.fault import parse_envelope
 from node.messages.soap import BODY, header_of
 from node.messages.soap_header import ONCE_NAMESPACE
