@@ -26,8 +26,14 @@ class Spool:
     in_memory: int
     reserve: int
 
-    def body(self) -> SpooledBody:
-        return SpooledBody(self.folder, self.largest, self.in_memory, self.reserve)
+    def body(self, largest: int | None = None) -> SpooledBody:
+        """Room for one body.
+
+        Args:
+            largest: bytes that it may have, where that is less than any body may have.
+        """
+        most = self.largest if largest is None else min(self.largest, largest)
+        return SpooledBody(self.folder, most, self.in_memory, self.reserve)
 
     async def problem(self) -> str | None:
         """Why a large body could not be kept now, for readiness; found out with a mebibyte."""

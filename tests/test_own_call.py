@@ -72,6 +72,18 @@ async def test_an_answer_that_is_too_large_is_refused(node: NodeUnderTest) -> No
         await node.running.exchanges.consumer.ask(request(largest=1))
 
 
+async def test_an_answer_that_is_too_large_is_given_up_while_it_comes(
+    node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def whole(*_: object) -> None:
+        pytest.fail("it was read to its end")
+
+    monkeypatch.setattr(OwnCall, "check_answers", whole)
+    with pytest.raises(PeerFault, match="more than 1 bytes") as raised:
+        await node.running.exchanges.consumer.ask(request(largest=1))
+    assert raised.value.code.endswith("invalid_message")
+
+
 async def test_only_the_owner_speaks_for_the_node(node: NodeUnderTest) -> None:
     with pytest.raises(UnknownMember, match="does not own"):
         await node.running.exchanges.consumer.ask(request(client=ClientId("TEST", "GOV", "1001")))

@@ -9,11 +9,12 @@ Source: design.md 3; transport.md 8.3, 9.5, 10.2; X-Road 7.8 AbstractClientMessa
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from aiohttp import web
 
 from catalog.services import Repair
-from node.body import Section, SpooledBody
+from node.body import BodyTooLarge, Section, SpooledBody
 from node.exchange.account import Account, now_ms, to_nobody
 from node.exchange.attachments import AttachmentStream
 from node.exchange.clients import SpeakingClient, authenticate, tls_facts
@@ -43,6 +44,7 @@ from trust.errors import (
     EvidenceRejected,
     ExchangeError,
     LoggingFailed,
+    MalformedMessage,
     NetworkFailure,
     UnknownMember,
     UntrustedPeer,
@@ -276,11 +278,16 @@ class Consumer:
             received = await receive(
                 answer.pieces(),
                 reader,
-                self.spool.body,
+                partial(self.spool.body, call.largest),
                 call.read_answer,
                 rest=call.rest,
                 original_content_type=envelope.original_content_type or "",
             )
+        except BodyTooLarge as error:
+            if call.largest is None:
+                raise
+            text = f"The answer has more than {call.largest} bytes"
+            raise MalformedMessage(text, "invalid_message") from error
         except LoggingFailed:
             raise
         except ExchangeError as error:

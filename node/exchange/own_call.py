@@ -104,6 +104,10 @@ class OwnCall(Outcome, RestSides):
     def client(self) -> ClientId:
         return self._own.client
 
+    @property
+    def largest(self) -> int | None:
+        return self._own.largest
+
     async def read(self, instance: str, account: Account) -> RestRequestHead:
         own = self._own
         headers = [(CLIENT, own.client.path), *own.headers]

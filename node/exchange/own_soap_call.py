@@ -57,6 +57,10 @@ class OwnSoapCall(Outcome, SoapSides):
     def client(self) -> ClientId:
         return self._own.client
 
+    @property
+    def largest(self) -> int | None:
+        return self._own.largest
+
     def check_method(self) -> None:
         """There is no method that could be wrong."""
 

@@ -33,6 +33,11 @@ class RestSides:
         self._request: RestRequestHead | None = None
         self._response: RestResponseHead | None = None
 
+    @property
+    def largest(self) -> int | None:
+        """What a system asks for may be as large as the node takes."""
+        return None
+
     def check_method(self) -> None:
         """Any method is taken; reading the request knows those that there are."""
 

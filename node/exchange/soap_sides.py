@@ -39,6 +39,11 @@ class SoapSides:
         self._content: tuple[str, int, AsyncIterator[bytes]] | None = None
 
     @property
+    def largest(self) -> int | None:
+        """What a system asks for may be as large as the node takes."""
+        return None
+
+    @property
     def head(self) -> AttachmentHead:
         if self._part is None:
             raise AssertionError("the request has not been read yet")

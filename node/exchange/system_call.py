@@ -31,6 +31,10 @@ class SystemCall(Protocol):
     limits: TransportLimits  # for the answer of the other node
 
     @property
+    def largest(self) -> int | None:
+        """Bytes that the answer's bodies may have; None for as many as the node takes."""
+
+    @property
     def side(self) -> Side:
         """Whose error it is, should something fail now."""
 
