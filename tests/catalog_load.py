@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from catalog.central.differences import differences
-from catalog.central.encoding import decode_catalog, encode_catalog, unpack
+from catalog.central.encoding import decode_catalog, encode_catalog, unpacked
 from catalog.central.search import CatalogIndex, CatalogQuery
 from tests.large_catalog import PURPOSE, large_catalog
 
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     concepts = len(catalog.vocabulary.concepts)
     _tell(f"{services} services, {services * fields} fields, {concepts} concepts")
     raw = _timed("written", lambda: encode_catalog(catalog))
-    _tell(f"  {len(raw):,} bytes as published, {len(unpack(raw)):,} unpacked")
+    _tell(f"  {len(raw):,} bytes as published, {sum(map(len, unpacked(raw))):,} unpacked")
     changed = replace(catalog, services=catalog.services[1:])
     _timed("compared", lambda: differences(catalog, changed))
     with tempfile.NamedTemporaryFile() as file:
@@ -92,7 +92,8 @@ def _memory() -> float:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Source: design.md 5; BRegDCAT-AP 2.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
@@ -61,7 +61,11 @@ class CatalogMember:
 
 @dataclass(frozen=True)
 class Catalog:
-    """One version of the catalog of one instance."""
+    """One version of the catalog of one instance.
+
+    Attributes:
+        left_out: how often it said what this software does not understand, where it was read.
+    """
 
     instance: str
     version: int
@@ -69,6 +73,7 @@ class Catalog:
     members: tuple[CatalogMember, ...] = ()
     services: tuple[CatalogService, ...] = ()
     vocabulary: Vocabulary = NO_VOCABULARY
+    left_out: int = field(default=0, compare=False)
 
     @cached_property
     def service(self) -> Mapping[ServiceId, CatalogService]:

@@ -231,15 +231,14 @@ def _columns(service: ServiceId) -> tuple[str, str, str]:
 
 
 def _written_services(provider: KnownProvider) -> bytes:
-    return write_catalog(
-        Catalog(provider.id.instance, 0, provider.asked_at, services=provider.services)
-    )
+    catalog = Catalog(provider.id.instance, 0, provider.asked_at, services=provider.services)
+    return b"".join(write_catalog(catalog))
 
 
 def _read_services(raw: bytes | None) -> tuple[CatalogService, ...]:
     if raw is None:
         return ()
     try:
-        return read_catalog(raw).services
+        return read_catalog((raw,)).services
     except MalformedMessage as error:
         raise StorageError(f"What was harvested can't be read: {error}") from error

@@ -1,51 +1,46 @@
-"""From the rows of a snapshot to the catalog. What occurs many times is one object everywhere."""
+"""From the lines of a snapshot to the catalog.
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+What occurs many times is one object everywhere, and what an earlier version had already is taken
+from there: two versions that hardly differ need hardly more memory than one.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import msgspec
 
-from catalog.about import NOTHING_SAID, About, Contact, LifeCycle, LifeState
-from catalog.central.entries import Availability, Catalog, CatalogMember, CatalogService
+from catalog.central.entries import Catalog, CatalogMember
 from catalog.central.snapshot.forms import (
     FORMAT,
-    AboutRow,
-    CatalogForm,
-    EndpointRow,
-    FieldRow,
+    KINDS,
+    MOST_TEXTS,
+    TEXTS,
+    ClientRow,
     FormatForm,
-    ServiceRow,
-    SubjectRow,
-    ViewRow,
+    Head,
+    MemberRow,
+    TextsRow,
 )
-from catalog.mapping import (
-    NO_MAPPING,
-    EndpointMapping,
-    FieldMapping,
-    FixedParameter,
-    Place,
-    Rule,
-    ServiceMapping,
-    SubjectParameter,
-    View,
-)
-from catalog.meaning.encoding import from_json
-from catalog.meaning.vocabulary import Authority, FactType, Vocabulary
-from catalog.services import ServiceType
+from catalog.central.snapshot.lines import lines_of, row_of
+from catalog.central.snapshot.places import Places, aware
+from catalog.central.snapshot.service_reading import ServiceReader
+from catalog.central.snapshot.vocabulary_reading import VocabularyReader, whole_vocabulary
 from trust.errors import MalformedMessage
-from trust.ids import ClientId, ServiceId
+from trust.ids import ClientId
 
-_SERVICE = msgspec.json.Decoder(ServiceRow)  # one at a time: all rows at once take much memory
+_TEXTS = msgspec.json.Decoder(TextsRow)
+_ROWS = {kind: msgspec.json.Decoder(form) for kind, (form, _) in KINDS.items()}
 
 
-def read_catalog(plain: bytes) -> Catalog:
-    """Read the JSON of a catalog; raises MalformedMessage with a sentence."""
+def read_catalog(pieces: Iterable[bytes], before: Catalog | None = None) -> Catalog:
+    """Read a catalog; raises MalformedMessage with a sentence.
+
+    Args:
+        pieces: the text, cut anywhere.
+        before: an earlier version, which shares with this one what is the same.
+    """
     try:
-        known = msgspec.json.decode(plain, type=FormatForm).format
-        if known != FORMAT:
-            raise malformed(f"its format is {known}, and this software reads {FORMAT}")
-        return _catalog(msgspec.json.decode(plain, type=CatalogForm))
+        return _catalog(lines_of(pieces), before)
     except IndexError as error:
         raise malformed("it names a text or a client that it does not have") from error
     except (ValueError, RecursionError) as error:  # those of msgspec are ValueErrors, too
@@ -56,139 +51,67 @@ def malformed(why: str) -> MalformedMessage:
     return MalformedMessage(f"No catalog: {why[:500]}")
 
 
-def _catalog(read: CatalogForm) -> Catalog:
-    vocabulary = from_json(bytes(read.vocabulary))
-    known = {one.uri: one.uri for one in vocabulary.concepts}
-    reader = _Reader(tuple(known.get(text, text) for text in read.texts))
-    reader.clients = tuple(reader.client(row) for row in read.clients)
-    services = tuple(reader.service(_SERVICE.decode(one)) for one in read.services)
+def _catalog(lines: Iterator[bytes], before: Catalog | None) -> Catalog:
+    head = _head(next(lines, b""))
+    reader = _Reader(before or Catalog(head.instance, 0, head.made_at))
+    for line in lines:
+        reader.take(*row_of(line))
+    found = reader.found
     catalog = Catalog(
-        instance=read.instance,
-        version=read.version,
-        made_at=_aware(read.made_at),
-        members=tuple(
-            CatalogMember(reader.clients[client], reader.texts[name])
-            for client, name in read.members
-        ),
-        services=services,
-        vocabulary=_sharing(vocabulary, known, {one.id: one.id for one in services}),
+        instance=head.instance,
+        version=head.version,
+        made_at=aware(head.made_at),
+        members=tuple(found["member"]),
+        services=tuple(found["service"]),
+        vocabulary=whole_vocabulary(found, head.territory_concept),
+        left_out=reader.places.left_out,
     )
-    if len(catalog.service) != len(services):
+    if len(catalog.service) != len(catalog.services):
         raise malformed("it has a service twice")
     return catalog
 
 
-def _sharing(
-    vocabulary: Vocabulary, uris: Mapping[str, str], services: Mapping[ServiceId, ServiceId]
-) -> Vocabulary:
-    """The same vocabulary, in which what the catalog has already is not there once more."""
-
-    def shared(one: Authority) -> Authority:
-        return replace(
-            one,
-            concepts=tuple(uris.get(uri, uri) for uri in one.concepts),
-            service=services.get(one.service, one.service),
-            alternates=tuple(services.get(other, other) for other in one.alternates),
-        )
-
-    return replace(vocabulary, authorities=tuple(shared(one) for one in vocabulary.authorities))
+def _head(line: bytes) -> Head:
+    known = msgspec.json.decode(line, type=FormatForm).format
+    if known != FORMAT:
+        raise malformed(f"its format is {known}, and this software reads {FORMAT}")
+    return msgspec.json.decode(line, type=Head)
 
 
-def _aware(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise malformed("it has a time without zone")
-    return moment.astimezone(UTC)
-
-
-@dataclass(slots=True)
 class _Reader:
-    """Puts texts and clients into their places; the same one is the same object everywhere."""
+    """Takes row after row."""
 
-    texts: tuple[str, ...]
-    clients: tuple[ClientId, ...] = ()
-    _types: dict[int, FactType] = field(default_factory=dict)
+    def __init__(self, before: Catalog) -> None:
+        self.places = Places()
+        self.vocabulary = VocabularyReader(self.places, before.vocabulary)
+        self._clients = {one.id: one.id for one in before.members}
+        self._reads: dict[str, Callable[[Any], object]] = {
+            "client": self._client,
+            "member": self._member,
+            "service": ServiceReader(self.places, before.service).service,
+            **self.vocabulary.reads,
+        }
+        self.found: dict[str, list[Any]] = {kind: [] for kind in KINDS}
+        self.found["client"] = self.places.clients
 
-    def client(self, row: Sequence[int]) -> ClientId:
-        return ClientId(*self.all(row))
+    def take(self, kind: str, row: bytes) -> None:
+        """Read one row; one of a kind that is not known is left alone."""
+        if kind == TEXTS:
+            self._texts(_TEXTS.decode(row))
+        elif kind in _ROWS:
+            read, found = _ROWS[kind].decode(row), self.found[kind]
+            found.extend(self.places.understood(self._reads[kind], (read,)))
+            if len(found) > KINDS[kind][1]:
+                raise malformed(f"it has more than {KINDS[kind][1]} rows of the kind {kind}")
 
-    def all(self, places: Iterable[int]) -> tuple[str, ...]:
-        texts = self.texts
-        return tuple(texts[one] for one in places)
+    def _texts(self, more: list[str]) -> None:
+        self.places.texts += more
+        if len(self.places.texts) > MOST_TEXTS:
+            raise malformed(f"it has more than {MOST_TEXTS} texts")
 
-    def maybe(self, place: int | None) -> str | None:
-        return None if place is None else self.texts[place]
+    def _client(self, row: ClientRow) -> ClientId:
+        client = self.places.client(row)
+        return self._clients.get(client, client)
 
-    def service(self, read: ServiceRow) -> CatalogService:
-        provider, texts = self.clients[read.client], self.texts
-        mapping = tuple(self.endpoint(one) for one in read.mapping)
-        seen = read.availability
-        return CatalogService(
-            id=ServiceId(provider, texts[read.code], self.maybe(read.version)),
-            type=ServiceType(texts[read.type]),
-            title=texts[read.title],
-            about=NOTHING_SAID if read.about is None else self.about(read.about),
-            endpoints=self.all(read.endpoints),
-            mapping=ServiceMapping(mapping) if mapping else NO_MAPPING,
-            plain=read.plain,
-            description_digest=texts[read.digest],
-            availability=Availability(_aware(seen[0]), seen[1], seen[2]) if seen else None,
-            unheard_since=read.unheard_since and _aware(read.unheard_since),
-        )
-
-    def about(self, read: AboutRow) -> About:
-        texts = self.texts
-        ends = texts[read.ends]
-        return About(
-            description=texts[read.description],
-            life=LifeCycle(
-                LifeState(texts[read.state]),
-                date.fromisoformat(ends) if ends else None,
-                texts[read.successor],
-            ),
-            contact=Contact(*self.all(read.contact[:4])),
-            terms=texts[read.terms],
-            keywords=self.all(read.keywords),
-            territory=texts[read.territory],
-            template=texts[read.template],
-        )
-
-    def endpoint(self, read: EndpointRow) -> EndpointMapping:
-        texts, subject = self.texts, read.subject
-        return EndpointMapping(
-            method=texts[read.method],
-            path=texts[read.path],
-            subject=None if subject is None else self.subject(subject),
-            parameters=tuple(
-                FixedParameter(texts[one.name], Place(texts[one.place]), self.maybe(one.default))
-                for one in read.parameters
-            ),
-            fields=tuple(self.field(one) for one in read.fields),
-            views=tuple(self.view(one) for one in read.views),
-            namespace=texts[read.namespace],
-            qualified=read.qualified,
-        )
-
-    def subject(self, read: SubjectRow) -> SubjectParameter:
-        texts = self.texts
-        return SubjectParameter(texts[read.name], texts[read.scheme], Place(texts[read.place]))
-
-    def field(self, read: FieldRow) -> FieldMapping:
-        texts = self.texts
-        return FieldMapping(
-            texts[read.name], texts[read.path], texts[read.concept], self.type(read.type)
-        )
-
-    def type(self, place: int) -> FactType:
-        if place not in self._types:
-            self._types[place] = FactType(self.texts[place] or FactType.TEXT)
-        return self._types[place]
-
-    def view(self, read: ViewRow) -> View:
-        texts = self.texts
-        return View(
-            texts[read.name],
-            texts[read.source],
-            Rule(texts[read.rule]),
-            texts[read.value],
-            texts[read.concept],
-        )
+    def _member(self, row: MemberRow) -> CatalogMember:
+        return CatalogMember(self.places.clients[row.client], self.places.texts[row.name])
