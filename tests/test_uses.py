@@ -21,6 +21,7 @@ from tests.message_records import CLIENT, PEER, SERVICE, key_of, message_log, qu
 from tests.test_messagelog import broken_way_to
 from trust.database import Pool, PoolSettings, migrate, open_pool
 from trust.errors import LoggingFailed, StorageError
+from trust.ids import ClientId
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 INTENT = Intent("urn:p", "urn:l", "urn:proc", ("name",), "case 7", "EE1", "org/9")
@@ -141,7 +142,7 @@ async def test_a_use_that_the_database_cannot_hold_is_refused_with_its_record(
 
 async def test_refused_uses_are_written_soon_and_once(pool: Pool, database_dsn: str) -> None:
     refused = [sample_use(n, refusal="quota_used_up", given=()) for n in range(1200)]
-    async with UseStore(pool) as store:
+    async with UseStore(pool, most_of_one=2000) as store:
         for use in [*refused, refused[0]]:  # which a repeated attempt would write again
             store.keep_apart(use)
         store.keep_apart(sample_use(peer="\0"))
@@ -149,6 +150,23 @@ async def test_refused_uses_are_written_soon_and_once(pool: Pool, database_dsn: 
     found = await stored(database_dsn)
     assert len(found) == 1200
     assert {row["refusal"] for row in found} == {"quota_used_up"}
+
+
+async def test_one_client_s_refusals_fill_no_table(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 600.0
+    monkeypatch.setattr("node.once.use_store.time.monotonic", lambda: now)
+    store = UseStore(pool, most_of_one=3)
+    other = ClientId("EX", "GOV", "1", "other")
+    for number in range(9):
+        store.keep_apart(sample_use(number, refusal="no_right"))
+    store.keep_apart(sample_use(10, refusal="no_right", client=other))
+    store.keep_apart(sample_use(11))  # no refusal: an answer that broke off
+    assert (store.waiting, store.dropped) == (5, 6)
+    now += 60
+    store.keep_apart(sample_use(12, refusal="no_right"))
+    assert (store.waiting, store.dropped) == (6, 6)
 
 
 async def test_under_a_flood_refused_uses_are_counted_and_not_kept(pool: Pool) -> None:

@@ -8,7 +8,8 @@ refusals some are counted and not kept.
 import asyncio
 import contextlib
 import logging
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
@@ -21,10 +22,13 @@ from node.log.rows import USE_COLUMNS, build_use_row
 from node.log.uses import DataUse
 from trust.database import DATABASE_ERRORS, Pool, describe
 from trust.errors import LoggingFailed, StorageError
+from trust.ids import ClientId
 
 _log = logging.getLogger(__name__)
 
 _MOST_WAITING = 10_000  # refused uses
+_MOST_OF_ONE = 600  # refused uses of one client within a minute
+_MINUTE = 60.0  # seconds
 _GROUP = 500
 _PAUSE = 1.0  # seconds between attempts to reach a database that does not answer
 _PATIENCE = 5.0  # seconds that the end of the node waits for what is left
@@ -44,8 +48,13 @@ class UseStore:
         dropped: refused uses that were not kept, for want of room or because no row can hold them.
     """
 
-    def __init__(self, pool: Pool, most_waiting: int = _MOST_WAITING) -> None:
+    def __init__(
+        self, pool: Pool, most_waiting: int = _MOST_WAITING, most_of_one: int = _MOST_OF_ONE
+    ) -> None:
         self.dropped = 0
+        self._most_of_one = most_of_one
+        self._refused: Counter[ClientId] = Counter()  # in the minute that runs
+        self._minute = 0.0
         self._pool = pool
         self._most_waiting = most_waiting
         self._waiting: deque[tuple[object, ...]] = deque()
@@ -74,6 +83,9 @@ class UseStore:
 
     def keep_apart(self, use: DataUse) -> None:
         """Have a use written soon that has no message to be kept with; never fails."""
+        if use.refusal and self._is_flood(use.client):
+            self.dropped += 1
+            return
         try:
             row = build_use_row(use)
         except LoggingFailed:
@@ -84,6 +96,18 @@ class UseStore:
             return
         self._waiting.append(row)
         self._wake.set()
+
+    def _is_flood(self, client: ClientId) -> bool:
+        """Whether a client was refused so often that its refusals are only counted for a while.
+
+        What it asked is refused before anything of it is in the log, so nothing else bounds them.
+        """
+        minute = time.monotonic() // _MINUTE
+        if minute != self._minute:
+            self._minute = minute
+            self._refused.clear()
+        self._refused[client] += 1
+        return self._refused[client] > self._most_of_one
 
     async def calls_of(self, grant: int, since: datetime) -> int:
         """How often facts were given by a grant after a moment; raises StorageError."""
