@@ -98,6 +98,8 @@ def test_nothing_is_hidden_without_a_law() -> None:
         OpennessRule(openness=Openness.DELAYED, legal_basis=" "),
         OpennessRule(openness=SEALED, legal_basis="Act 1", after=YEAR),
         sealed(clients=("EX:GOV:7:cases:service",), services=("EX::x",)),
+        sealed(purposes=("urn:p:crime",), services=("EX:GOV:2",)),
+        sealed(purposes=("urn:p:crime",), groups=(POLICE_GROUP,)),
     )
     assert [problem.path for problem in rule_problems(rules)] == [
         (1, "legal_basis"),
@@ -106,6 +108,7 @@ def test_nothing_is_hidden_without_a_law() -> None:
         (3, "after"),
         (4, "clients", 0),
         (4, "services", 0),
+        (5, "purposes"),
     ]
 
 

@@ -54,6 +54,10 @@ class OpennessRule:
             found.append(SettingProblem(("after",), "nothing", "how long uses stay hidden"))
         if self.openness is not Openness.DELAYED and self.after is not None:
             found.append(SettingProblem(("after",), f"given for {self.openness}", "only delayed"))
+        anybody = not self.clients and not self.groups  # a purpose is the word of who asks
+        if self.openness is not Openness.OPEN and self.purposes and anybody:
+            expected = "clients or groups beside them, who may say so"
+            found.append(SettingProblem(("purposes",), "purposes that anybody states", expected))
         for name, most in (("clients", 4), ("services", 6)):
             for number, pattern in enumerate(getattr(self, name)):
                 if not _is_pattern(pattern, most):
