@@ -227,7 +227,7 @@ class Ecosystem:
             "cases",
             ("--port", str(site.ports["cases"]), "--places", str(site.folder / _PLACES)),
             "Cases: ",
-            site.url("cases", "/"),
+            site.url("cases", "/health"),
             site.folder / "logs" / "cases.log",
             "scripts.ecosystem.case_page",
         )

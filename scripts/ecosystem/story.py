@@ -76,10 +76,10 @@ class Story:
             await self._step("the provider's node down", self._down)
             if SOCIAL in self.ecosystem.site.institutions:
                 await self._step("records, health, environment", partial(monitoring, clerk))
-            await self._step("every container verifies", self._verify)
             if self.ecosystem.site.has_cases:
                 for name, act in OnceStory(clerk).steps():
                     await self._step(name, act)
+            await self._step("every container verifies", self._verify)
             evidence = EvidenceStory(clerk)
             await self._step("a container with its time-stamp", evidence.stamped)
             await self._step("a receipt, judged offline", evidence.receipt)
