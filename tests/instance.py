@@ -149,6 +149,7 @@ class Instance:
     groups: dict[str, frozenset[ClientId]] = field(default_factory=dict)
     monitoring_client: ClientId | None = None
     files: dict[str, bytes] = field(default_factory=dict)
+    further: dict[str, tuple[str, bytes]] = field(default_factory=dict)  # parts: file and bytes
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _generation: int = 0
 
@@ -308,6 +309,7 @@ class Instance:
         if self.monitoring_client is not None:
             raw = build_monitoring(self.monitoring_client)
             parts["MONITORING"] = ("monitoring-params.xml", raw)
+        parts |= self.further
         entries = tuple(
             DirectoryEntry(name, self.name, f"{place}/{file}", digest(SHA512_URI, raw))
             for name, (file, raw) in parts.items()

@@ -2,14 +2,18 @@
 
 import asyncio
 import contextlib
+import lzma
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
+
 from catalog.central import encoding
-from catalog.central.encoding import PART_FILE, PART_IDENTIFIER, encode_catalog
+from catalog.central.encoding import PART_FILE, PART_IDENTIFIER, encode_catalog, unpacked
 from catalog.central.entries import Catalog
 from node.once import catalog_here
 from node.once.catalog_here import CatalogHere
+from node.once.last_catalog import LastCatalog
 from tests.large_catalog import large_catalog
 from tests.pki import NOON, Pki
 from tests.published import Publisher
@@ -130,3 +134,81 @@ def test_a_new_catalog_is_no_new_trust_list(tmp_path: Path) -> None:
     assert CatalogHere(lambda: client.conf)() == replace(TEST, version=2)
     assert not keeper.keep(client.kept, NOON.replace(minute=1), b"another")
     assert len(keeper.names()) == 4  # shared parameters, NEXTUPDATE, the directory, one version
+
+
+# --- the last good one ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damaged", [b"damaged", None])
+async def test_a_restart_with_a_damaged_one_has_the_last_good_one(
+    tmp_path: Path, damaged: bytes | None
+) -> None:
+    conf, file = Configuration(), tmp_path / "last"
+    await CatalogHere(conf, LastCatalog(file)).refresh()
+    conf.raw = damaged
+    restarted = CatalogHere(conf, LastCatalog(file))
+    await restarted.refresh()
+    assert restarted() == TEST
+    assert "is used" in (restarted.problem() or "")
+    conf.raw = encode_catalog(LARGE)
+    await restarted.refresh()
+    assert file.read_bytes() == conf.raw
+    assert restarted.problem() is None
+
+
+async def test_the_same_one_is_neither_read_nor_written_twice(tmp_path: Path) -> None:
+    conf, file = Configuration(), tmp_path / "last"
+    await CatalogHere(conf, LastCatalog(file)).refresh()
+    before = file.stat()
+    restarted = CatalogHere(conf, LastCatalog(file))
+    await restarted.refresh()
+    assert restarted() == TEST
+    assert file.stat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize(
+    "kept", [b"damaged", encode_catalog(replace(TEST, instance="OTHER"))], ids=["damaged", "other"]
+)
+async def test_what_was_kept_is_not_believed_blindly(tmp_path: Path, kept: bytes) -> None:
+    conf, file = Configuration(b"damaged"), tmp_path / "last"
+    file.write_bytes(kept)
+    here = CatalogHere(conf, LastCatalog(file))
+    await here.refresh()
+    assert here() is None
+    conf.raw = encode_catalog(TEST)
+    await here.refresh()
+    assert here() == TEST
+    assert file.read_bytes() == conf.raw
+
+
+async def test_a_disk_that_takes_nothing_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "last").mkdir()
+    here = CatalogHere(Configuration(), LastCatalog(tmp_path / "last"))
+    await here.refresh()
+    assert here() == TEST
+    assert here.problem() is None
+
+
+# --- a newer registry -----------------------------------------------------------------------------
+
+
+async def test_what_is_not_understood_is_told_and_the_rest_is_used() -> None:
+    text = b"".join(unpacked(encode_catalog(TEST)))
+    here = CatalogHere(Configuration(lzma.compress(text.replace(b'"present"', b'"guessed"'))))
+    found = here()
+    assert found is not None
+    assert found.vocabulary == TEST.vocabulary
+    assert found.left_out > 0
+    assert f"newer: {found.left_out} things" in (here.problem() or "")
+
+
+async def test_a_new_version_shares_with_the_one_before() -> None:
+    conf = Configuration()
+    here = CatalogHere(conf)
+    first = here()
+    conf.raw = encode_catalog(replace(TEST, version=2))
+    second = here()
+    assert first is not None
+    assert second is not None
+    assert second.version == 2
+    assert second.services[0] is first.services[0]

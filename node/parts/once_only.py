@@ -25,6 +25,7 @@ from node.once.granting.deciding import Deciding
 from node.once.granting.sender import GrantSender
 from node.once.granting.service import GrantService
 from node.once.granting.speaking import asking_by
+from node.once.last_catalog import LAST_CATALOG_FILE, LastCatalog
 from node.once.policy.cedar import CedarPolicy, open_policies
 from node.once.policy.facts import Groups
 from node.once.resolver.api import OnceApi, open_once_api
@@ -57,7 +58,7 @@ class OncePart:
     ) -> None:
         self._settings, self._pool, self._who = settings, pool, who
         self._watcher = watcher
-        self.catalog = CatalogHere(who.conf)
+        self.catalog = CatalogHere(who.conf, LastCatalog(settings.data / LAST_CATALOG_FILE))
         self.citizens = CitizenLog.open(
             settings.once.citizens,
             pool,
