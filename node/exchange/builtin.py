@@ -8,7 +8,7 @@ Source: messages.md 8.1 step 5; metadata.md 1; X-Road 7.8 ServiceHandler.java.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from catalog.services import ServiceType
 from node.body import Section
@@ -30,6 +30,22 @@ class Call:
     snapshot: Snapshot
     content_type: str = "text/xml"
     body: Section | None = field(default=None, repr=False)
+
+    def is_rest(self, method: str, *codes: str) -> bool:
+        """Whether it is a REST call by this method to a service with one of these codes."""
+        request = self.request
+        return (
+            isinstance(request, RestRequestHead)
+            and request.method == method
+            and request.service.service_code in codes
+        )
+
+    @property
+    def head(self) -> RestRequestHead:
+        """The request of a REST call; for services that take no others."""
+        if not isinstance(self.request, RestRequestHead):
+            raise AssertionError("only REST calls are taken")
+        return self.request
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +76,10 @@ class RestAnswer:
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes = field(repr=False)
+
+    @classmethod
+    def json(cls, body: bytes, status: int = 200) -> Self:
+        return cls(status, ((b"content-type", b"application/json"),), body)
 
 
 class BuiltInService(Protocol):

@@ -22,10 +22,9 @@ from trust.ids import GlobalGroupId, ServiceId
 LIST_METHODS = "listMethods"
 ALLOWED_METHODS = "allowedMethods"
 GET_OPENAPI = "getOpenAPI"
-_CODES = frozenset({LIST_METHODS, ALLOWED_METHODS, GET_OPENAPI})
+_CODES = (LIST_METHODS, ALLOWED_METHODS, GET_OPENAPI)
 _PARAMETER = "servicecode"
 _MAX_PARAMETERS = 100
-_JSON = b"application/json"
 _FIELD_VALUE = re.compile(r"[\x20-\x7e]{1,200}")
 
 
@@ -40,27 +39,20 @@ class RestMetadata:
         return ServiceType.REST
 
     def takes(self, call: Call) -> bool:
-        request = call.request
-        return (
-            isinstance(request, RestRequestHead)
-            and request.method == "GET"
-            and request.service.service_code in _CODES
-        )
+        return call.is_rest("GET", *_CODES)
 
     def check_access(self, call: Call) -> None:
         """Every client that may call at all may call these."""
 
     async def answer(self, call: Call) -> RestAnswer:
         """Answer a verified call, or raise an ExchangeError with the texts of metadata.md 6."""
-        head = call.request
-        if not isinstance(head, RestRequestHead):
-            raise AssertionError("only REST calls are taken")
+        head = call.head
         if head.service.service_code == GET_OPENAPI:
             published = await self.descriptions.get(_described(call, head))
             return RestAnswer(200, _headers(published), published.content)
         entries = _all(call, head) if _lists_all(head) else _allowed(call, head)
         body = json.dumps({"service": entries}, ensure_ascii=False, separators=(",", ":"))
-        return RestAnswer(200, ((b"content-type", _JSON),), body.encode())
+        return RestAnswer.json(body.encode())
 
 
 def _lists_all(head: RestRequestHead) -> bool:

@@ -15,7 +15,6 @@ from catalog.central.entries import Availability, CatalogService
 from catalog.central.wire import SERVICE_CODE, encode_entry
 from catalog.services import DescriptionSource, ServerConf, Service, ServiceType
 from node.exchange.builtin import Call, RestAnswer
-from node.messages.rest import RestRequestHead
 from trust.errors import StorageError
 from trust.ids import ClientId, ServiceId
 
@@ -42,12 +41,7 @@ class CatalogTelling:
         return ServiceType.REST
 
     def takes(self, call: Call) -> bool:
-        request = call.request
-        return (
-            isinstance(request, RestRequestHead)
-            and request.method == "GET"
-            and request.service.service_code == SERVICE_CODE
-        )
+        return call.is_rest("GET", SERVICE_CODE)
 
     def check_access(self, call: Call) -> None:
         """Every client that may call at all may ask."""
@@ -63,7 +57,7 @@ class CatalogTelling:
             figures = {}
         told = tell_services(call.snapshot.services, provider, digests, figures)
         body = await asyncio.to_thread(encode_entry, told)
-        return RestAnswer(200, ((b"content-type", b"application/json"),), body)
+        return RestAnswer.json(body)
 
 
 def tell_services(

@@ -11,7 +11,6 @@ from catalog.services import ServiceType
 from node.exchange.builtin import Call, RestAnswer
 from node.log.messagelog import MessageLog
 from node.log.records import Side
-from node.messages.rest import RestRequestHead
 from node.reconciliation.counting import held
 from node.reconciliation.counts import Count, Counts
 from node.reconciliation.wire import (
@@ -30,7 +29,6 @@ from trust.errors import AccessDenied
 from trust.ids import ServerId
 
 _AT_ONCE = 2  # days that are counted at the same time, for whoever asks
-_JSON = ((b"content-type", b"application/json"),)
 
 
 @dataclass(slots=True)
@@ -51,28 +49,23 @@ class ReconciliationService:
         return ServiceType.REST
 
     def takes(self, call: Call) -> bool:
-        request = call.request
-        return (
-            isinstance(request, RestRequestHead)
-            and request.method == "GET"
-            and request.service.service_code == SERVICE_CODE
-        )
+        return call.is_rest("GET", SERVICE_CODE)
 
     def check_access(self, call: Call) -> None:
         """Only the owner of a registered server may ask, and only about that server."""
-        server = parse_question(_head(call).query or "").of.server
+        server = parse_question(call.head.query or "").of.server
         known = call.snapshot.conf.server(server, call.snapshot.at) is not None
         if not known or call.request.client != server.owner or server == self.server:
             raise AccessDenied(f"Request is not allowed: {call.request.service}")
 
     async def answer(self, call: Call) -> RestAnswer:
         """Answer a verified call; raises MalformedMessage and StorageError."""
-        question = parse_question(_head(call).query or "")
+        question = parse_question(call.head.query or "")
         if isinstance(question, RangeQuestion):
             found = await self._range(question)
         else:
             found = await self._exchange(question)
-        return RestAnswer(200, _JSON, build_answer(found))
+        return RestAnswer.json(build_answer(found))
 
     async def close(self) -> None:
         """Stop counting."""
@@ -104,9 +97,3 @@ class ReconciliationService:
         side = Side.CONSUMER if question.consumer == self.server else Side.PROVIDER
         found = await held(self.log, question.of.server, side, question.exchange_id)
         return Held(found.request[:MOST_HELD], found.response[:MOST_HELD])
-
-
-def _head(call: Call) -> RestRequestHead:
-    if not isinstance(call.request, RestRequestHead):
-        raise AssertionError("only REST calls are taken")
-    return call.request

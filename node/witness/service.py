@@ -11,7 +11,6 @@ from datetime import datetime
 
 from catalog.services import ServiceType
 from node.exchange.builtin import Call, RestAnswer
-from node.messages.rest import RestRequestHead
 from node.transparency.transparency import LogKey
 from trust.errors import AccessDenied
 from trust.evidence.notes import cosign
@@ -46,12 +45,7 @@ class WitnessService:
         return ServiceType.REST
 
     def takes(self, call: Call) -> bool:
-        request = call.request
-        return (
-            isinstance(request, RestRequestHead)
-            and request.method == METHOD
-            and request.service.service_code == SERVICE_CODE
-        )
+        return call.is_rest(METHOD, SERVICE_CODE)
 
     def check_access(self, call: Call) -> None:
         """A member speaks for the logs of its own nodes; which ones, the announcement says."""
@@ -60,9 +54,7 @@ class WitnessService:
 
     async def answer(self, call: Call) -> RestAnswer:
         """Judge an announcement; raises MalformedMessage, EvidenceRejected, StorageError."""
-        head = call.request
-        if not isinstance(head, RestRequestHead):
-            raise AssertionError("only REST calls are taken")
+        head = call.head
         source, at = head.request_id.encode(), self.clock()
         try:
             said = Announcement.parse(head.headers, head.client)

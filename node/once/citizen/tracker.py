@@ -34,7 +34,6 @@ from node.once.use_search import UseSearch
 from trust.errors import AccessDenied, StorageError
 from trust.ids import ClientId, ServiceId
 
-_JSON = b"application/json"
 _TEXT = b"text/plain; charset=utf-8"
 
 
@@ -76,9 +75,7 @@ class TrackerService:
         raise AccessDenied(f"Request is not allowed: {call.request.service}")
 
     async def answer(self, call: Call) -> RestAnswer:
-        head = call.request
-        if not isinstance(head, RestRequestHead):
-            raise AssertionError("only REST calls are taken")
+        head = call.head
         if head.method != "GET":
             return _text(405, "Only GET is answered")
         try:
@@ -173,7 +170,7 @@ class TrackerService:
 
 
 def _json(value: object) -> RestAnswer:
-    return RestAnswer(200, ((b"content-type", _JSON),), msgspec.json.encode(value))
+    return RestAnswer.json(msgspec.json.encode(value))
 
 
 def _text(status: int, text: str) -> RestAnswer:

@@ -11,7 +11,6 @@ from datetime import datetime
 
 from catalog.services import ServiceType
 from node.exchange.builtin import Call, RestAnswer
-from node.messages.rest import RestRequestHead
 from node.once.granting.asking import Asking
 from node.once.granting.deciding import Deciding, TooMany
 from node.once.granting.rows import By, Grant, WrongState
@@ -27,9 +26,8 @@ from node.once.granting.wire import (
     parse_message,
 )
 from trust.errors import AccessDenied, MalformedMessage
-from trust.ids import ClientId, ServerId
+from trust.ids import ServerId
 
-_JSON = ((b"content-type", b"application/json"),)
 _NOBODY_ASKED = "No such request is known here"
 
 
@@ -51,12 +49,7 @@ class GrantService:
         return ServiceType.REST
 
     def takes(self, call: Call) -> bool:
-        request = call.request
-        return (
-            isinstance(request, RestRequestHead)
-            and request.method == "POST"
-            and request.service.service_code == SERVICE_CODE
-        )
+        return call.is_rest("POST", SERVICE_CODE)
 
     def check_access(self, call: Call) -> None:
         """Every registered client may say something; what it says is judged when it is read."""
@@ -79,7 +72,7 @@ class GrantService:
                 case DecisionTold():
                     return self._told(await self.asking.take_decision(message, to, by))
         except WrongState as error:
-            return RestAnswer(409, _JSON, build_problem(str(error)))
+            return _problem(409, str(error))
 
     async def _ask(self, call: Call, ask: Ask, by: By) -> RestAnswer:
         asked = ask.asked
@@ -89,20 +82,24 @@ class GrantService:
         hosted = call.snapshot.services.client(asked.service.provider)
         codes = () if hosted is None else [one.id.service_code for one in hosted.services]
         if asked.service.service_code not in codes:
-            return RestAnswer(404, _JSON, build_problem(f"There is no {asked.service} here"))
+            return _problem(404, f"There is no {asked.service} here")
         try:
             grant = await self.deciding.take_ask(ask, by)
         except TooMany as error:
-            return RestAnswer(429, _JSON, build_problem(str(error)))
+            return _problem(429, str(error))
         if grant is None:
-            return RestAnswer(409, _JSON, build_problem("Another request has the same id"))
+            return _problem(409, "Another request has the same id")
         return self._told(grant)
 
     def _told(self, grant: Grant | None) -> RestAnswer:
         if grant is None:
-            return RestAnswer(404, _JSON, build_problem(_NOBODY_ASKED))
+            return _problem(404, _NOBODY_ASKED)
         taken = Taken(grant.state, grant.number, self.server)
-        return RestAnswer(200, _JSON, build_answer(taken))
+        return RestAnswer.json(build_answer(taken))
+
+
+def _problem(status: int, text: str) -> RestAnswer:
+    return RestAnswer.json(build_problem(text), status)
 
 
 def _check_registered(call: Call, ask: Ask) -> None:
@@ -114,8 +111,4 @@ def _check_registered(call: Call, ask: Ask) -> None:
 
 
 def _by(call: Call, at: datetime) -> By:
-    request = call.request
-    if not isinstance(request, RestRequestHead):
-        raise AssertionError("only REST calls are taken")
-    client: ClientId = request.client
-    return By(str(client), at, request.request_id)
+    return By(str(call.head.client), at, call.head.request_id)
