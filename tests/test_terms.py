@@ -419,7 +419,9 @@ async def test_the_subject_is_found_in_a_body_and_in_a_query(stage: Stage) -> No
     assert found == [pseudonym(SCHEME, "7"), pseudonym(SCHEME, "a b")]
 
 
-@pytest.mark.parametrize("path", ["/find?id=7&id=8", "/persons/7;x", "//persons/7"])
+@pytest.mark.parametrize(
+    "path", ["/find?id=7&id=8", "/persons/7;x", "//persons/7", "/persons/7/", "/Persons/7"]
+)
 async def test_a_use_of_nobody_can_tell_whom_is_remembered(stage: Stage, path: str) -> None:
     await stage.grant(NO_TERMS)
     assert (await stage.get(path, ())).status == 200

@@ -34,10 +34,22 @@ class TwoSubjects(ValueError):
 
 
 def may_name_somebody(mapping: ServiceMapping, call: AskedCall) -> bool:
-    """Whether a system may read a call as one about somebody, in some way or other."""
+    """Whether a system may read a call as one about somebody, in some way or other.
+
+    Some systems care neither for a slash at the end nor for the case of letters.
+    """
     readings = call.path.readings if call.path is not None else ()
-    found = (_endpoint(mapping, call.method, reading) for reading in readings)
-    return any(one is not None and one.subject is not None for one in found)
+    meant = [one for one in mapping.endpoints if one.subject is not None]
+    return any(
+        one.method.upper() in (_read_as(call.method), ANY_METHOD)
+        and _values(one.path.casefold(), reading.casefold().rstrip("/")) is not None
+        for one in meant
+        for reading in readings
+    )
+
+
+def _read_as(method: str) -> str:
+    return "GET" if method == "HEAD" else method
 
 
 def endpoint_of(mapping: ServiceMapping, call: AskedCall) -> EndpointMapping | None:
@@ -55,7 +67,7 @@ def endpoint_of(mapping: ServiceMapping, call: AskedCall) -> EndpointMapping | N
 
 def _endpoint(mapping: ServiceMapping, method: str, reading: str) -> EndpointMapping | None:
     """The endpoint with the fewest parameters of those that match."""
-    wanted = "GET" if method == "HEAD" else method
+    wanted = _read_as(method)
     fitting = [
         one
         for one in mapping.endpoints
