@@ -10,9 +10,9 @@ from datetime import datetime
 
 import asyncpg
 
+from catalog.columns import client_columns, client_of
 from catalog.encoding import decode_terms, encode_terms
 from catalog.services import AccessRight, Endpoint
-from catalog.store_rows import client_columns
 from trust.database import PooledConnection
 from trust.ids import ClientId
 
@@ -24,7 +24,7 @@ async def load_grants(
     rows = await connection.fetch("SELECT * FROM granted_right ORDER BY number")
     found: dict[ClientId, list[AccessRight]] = defaultdict(list)
     for row in rows:
-        found[_provider(row)].append(_right(row))
+        found[client_of(row)].append(_right(row))
     return {provider: tuple(rights) for provider, rights in found.items()}
 
 
@@ -57,12 +57,6 @@ async def give_right(
 async def take_right(connection: PooledConnection, number: int) -> None:
     """Let nobody call by this right any more."""
     await connection.execute("DELETE FROM granted_right WHERE number = $1", number)
-
-
-def _provider(row: asyncpg.Record) -> ClientId:
-    return ClientId(
-        row["instance"], row["member_class"], row["member_code"], row["subsystem_code"] or None
-    )
 
 
 def _right(row: asyncpg.Record) -> AccessRight:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import msgspec
 
+from catalog.columns import subject_columns, subject_of
 from catalog.services import (
     AccessRight,
     ClientStatus,
@@ -19,11 +20,10 @@ from catalog.services import (
     LocalGroup,
     Repair,
     Service,
-    Subject,
 )
 from catalog.terms import NO_TERMS, Terms
 from trust.errors import MalformedMessage, StorageError
-from trust.ids import ClientId, GlobalGroupId, LocalGroupId
+from trust.ids import ClientId
 
 MOST_BYTES = 64 << 20  # of one client's text
 
@@ -128,31 +128,9 @@ def _written(right: AccessRight) -> _Right:
 
 def _read(right: _Right) -> AccessRight:
     return AccessRight(
-        read_subject(right.subject_type, right.subject),
+        subject_of(right.subject_type, right.subject),
         right.service_code,
         Endpoint(right.method, right.path),
         right.terms,
         right.number,
     )
-
-
-def subject_columns(subject: Subject) -> tuple[str, tuple[str, ...]]:
-    """The kind of a subject in one word, and the parts of its identifier."""
-    match subject:
-        case GlobalGroupId():
-            return "GLOBALGROUP", subject.parts
-        case LocalGroupId():
-            return "LOCALGROUP", subject.parts
-        case _:
-            return "CLIENT", subject.parts
-
-
-def read_subject(kind: str, parts: tuple[str, ...]) -> Subject:
-    """Undo `subject_columns`; raises TypeError and MalformedMessage."""
-    match kind:
-        case "GLOBALGROUP":
-            return GlobalGroupId(*parts)
-        case "LOCALGROUP":
-            return LocalGroupId(*parts)
-        case _:
-            return ClientId(*parts)

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-import asyncpg
-
+from catalog.columns import client_columns, client_of
 from catalog.history import compress, decode_client, decompress, encode_client
 from catalog.services import HostedClient, ServerConf
-from catalog.store_rows import client_columns
 from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
 from trust.errors import StorageError
 from trust.ids import ClientId
@@ -43,7 +41,7 @@ async def keep_state(
         before: what was hosted until now; a node that is older than its history begins with it.
         after: everything that is hosted from now on, with the new version.
     """
-    known = {_client_id(row): row["digest"] for row in await connection.fetch(_NEWEST)}
+    known = {client_of(row): row["digest"] for row in await connection.fetch(_NEWEST)}
     if not known and before:
         known = await _begin(connection, before, after.version - 1)
     since = await connection.fetchval(_NEXT_MOMENT)
@@ -79,12 +77,6 @@ async def _write(
 
 def _digest(text: bytes) -> bytes:
     return sha256(text).digest() if text else b""
-
-
-def _client_id(row: asyncpg.Record) -> ClientId:
-    return ClientId(
-        row["instance"], row["member_class"], row["member_code"], row["subsystem_code"] or None
-    )
 
 
 class ServiceHistory:

@@ -9,11 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 from catalog.changes import difference
+from catalog.columns import client_columns
 from catalog.described_mappings import with_described
 from catalog.history_store import keep_state
 from catalog.services import AccessRight, HostedClient, ServerConf
 from catalog.store_reading import load_conf, load_mappings, right_of
-from catalog.store_rows import client_columns, write_client
+from catalog.store_rows import write_client
 from trust.changes import Change
 from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
 from trust.errors import MalformedMessage, StorageError
@@ -60,7 +61,9 @@ class ServiceStore:
     async def given_rights(self, service: ServiceId) -> tuple[tuple[AccessRight, datetime], ...]:
         """The rights to a service, each with when it was given; raises StorageError."""
         try:
-            rows = await self._pool.fetch(_GIVEN_RIGHTS, *_provider(service), service.service_code)
+            rows = await self._pool.fetch(
+                _GIVEN_RIGHTS, *client_columns(service.provider), service.service_code
+            )
             return tuple((right_of(row, service.service_code), row["granted_at"]) for row in rows)
         except (*DATABASE_ERRORS, MalformedMessage) as error:
             raise _unusable(error) from error
@@ -104,10 +107,6 @@ async def _locked(connection: PooledConnection) -> ServerConf:
 async def _changed(connection: PooledConnection, before: ServerConf) -> None:
     await connection.execute("UPDATE server_conf SET version = version + 1")
     await keep_state(connection, before.clients, await load_conf(connection))
-
-
-def _provider(service: ServiceId) -> tuple[str, str, str, str]:
-    return client_columns(service.provider)
 
 
 def _unusable(error: BaseException) -> StorageError:

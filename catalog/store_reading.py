@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import asyncpg
 
+from catalog.columns import client_of, subject_of
 from catalog.described_mappings import DescribedMappings
 from catalog.encoding import decode_about, decode_mapping, decode_mappings, decode_terms
 from catalog.granted import load_grants
@@ -23,10 +24,9 @@ from catalog.services import (
     ServerConf,
     Service,
     ServiceType,
-    Subject,
 )
 from trust.database import PooledConnection
-from trust.ids import ClientId, GlobalGroupId, LocalGroupId, ServiceId
+from trust.ids import ClientId, ServiceId
 
 Row = asyncpg.Record
 _Rows = Mapping[object, Sequence[Row]]
@@ -98,15 +98,9 @@ def _by(key: str, rows: Iterable[Row]) -> _Rows:
     return found
 
 
-def _client_id(row: Row) -> ClientId:
-    return ClientId(
-        row["instance"], row["member_class"], row["member_code"], row["subsystem_code"] or None
-    )
-
-
 def _source(row: Row) -> DescriptionSource:
     return DescriptionSource(
-        _client_id(row), ServiceType(row["type"]), row["url"], row["verify_tls"]
+        client_of(row), ServiceType(row["type"]), row["url"], row["verify_tls"]
     )
 
 
@@ -118,7 +112,7 @@ def _endpoint(text: str) -> Endpoint:
 def _client(
     row: Row, rows: Mapping[str, _Rows], grants: Mapping[ClientId, tuple[AccessRight, ...]]
 ) -> HostedClient:
-    client, number = _client_id(row), row["id"]
+    client, number = client_of(row), row["id"]
     certificates = tuple(item["certificate"] for item in rows["certificates"].get(number, ()))
     return HostedClient(
         id=client,
@@ -133,7 +127,7 @@ def _client(
             LocalGroup(
                 item["code"],
                 item["description"],
-                frozenset(_client_id(member) for member in rows["members"].get(item["id"], ())),
+                frozenset(client_of(member) for member in rows["members"].get(item["id"], ())),
             )
             for item in rows["groups"].get(number, ())
         ),
@@ -166,20 +160,9 @@ def _service(
 def right_of(row: Row, code: str) -> AccessRight:
     """A right, of a row with its endpoint and terms."""
     return AccessRight(
-        _subject(row),
+        subject_of(row["subject_type"], row["subject"]),
         code,
         Endpoint(row["method"], row["path"]),
         decode_terms(row["terms"]),
         row["id"],
     )
-
-
-def _subject(row: Row) -> Subject:
-    parts = tuple(row["subject"])
-    match row["subject_type"]:
-        case "GLOBALGROUP":
-            return GlobalGroupId(*parts)
-        case "LOCALGROUP":
-            return LocalGroupId(*parts)
-        case _:
-            return ClientId(*parts)

@@ -5,20 +5,10 @@ from typing import NamedTuple
 
 import asyncpg
 
+from catalog.columns import client_columns, subject_columns
 from catalog.encoding import decode_terms, encode_about, encode_mapping, encode_terms
 from catalog.services import AccessRight, HostedClient, LocalGroup, Service
 from trust.database import PooledConnection
-from trust.ids import ClientId, GlobalGroupId, LocalGroupId
-
-
-def client_columns(client: ClientId) -> tuple[str, str, str, str]:
-    """The four columns of an identifier; an empty subsystem code is the member itself."""
-    return (
-        client.instance,
-        client.member_class,
-        client.member_code,
-        client.subsystem_code or "",
-    )
 
 
 async def write_client(connection: PooledConnection, client: HostedClient) -> None:
@@ -188,7 +178,7 @@ class _RightColumns(NamedTuple):
 
 def _right_columns(codes: dict[str, int], right: AccessRight) -> _RightColumns:
     endpoint, code = right.endpoint, codes[right.service_code]
-    kind, subject = _subject(right)
+    kind, subject = subject_columns(right.subject)
     return _RightColumns(
         code, endpoint.method, endpoint.path, kind, subject, encode_terms(right.terms)
     )
@@ -224,14 +214,3 @@ async def _give(connection: PooledConnection, columns: _RightColumns) -> None:
         columns.terms,
         hashlib.sha256(columns.terms.encode()).digest() if columns.terms else b"",
     )
-
-
-def _subject(right: AccessRight) -> tuple[str, tuple[str, ...]]:
-    subject = right.subject
-    match subject:
-        case GlobalGroupId():
-            return "GLOBALGROUP", subject.parts
-        case LocalGroupId():
-            return "LOCALGROUP", subject.parts
-        case _:
-            return "CLIENT", subject.parts
