@@ -98,6 +98,11 @@ class View:
     value: str = ""
     concept: str = ""
 
+    @property
+    def type(self) -> FactType:
+        """What it gives, whatever its source."""
+        return FactType.INTEGER if self.rule is Rule.YEAR else FactType.BOOLEAN
+
 
 @dataclass(frozen=True)
 class EndpointMapping:

@@ -33,7 +33,7 @@ def conforms(value: object, kind: FactType) -> bool:
         case FactType.BOOLEAN:
             return isinstance(value, bool)
         case FactType.DATE:
-            return isinstance(value, str) and _is_day(value)
+            return isinstance(value, str) and is_day(value)
         case FactType.DATETIME:
             return isinstance(value, str) and _is_moment(value)
         case FactType.RECORD:
@@ -63,7 +63,8 @@ def from_text(text: str, kind: FactType) -> object:
     raise MalformedMessage(f"A text is no {kind}")
 
 
-def _is_day(text: str) -> bool:
+def is_day(text: str) -> bool:
+    """Whether it is a day as 2027-01-31."""
     try:
         return bool(_DAY.fullmatch(text)) and date.fromisoformat(text) is not None
     except ValueError:

@@ -5,9 +5,11 @@ A place names the keys of a mapping file: `("endpoints", 0, "views", 1, "source"
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 
+from catalog.fields.conforms import is_day
 from catalog.fields.paths import is_element_path, is_pointer, is_template, template_names
+from catalog.fields.views import DATES, MAX_CHAIN, NUMBERS
 from catalog.mapping import EndpointMapping, Rule, ServiceMapping, View
 from catalog.mapping import Place as Where
 from catalog.meaning.vocabulary import FactType
@@ -19,22 +21,19 @@ Problems = Iterator[SettingProblem]
 
 METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE")
 MAX_YEARS = 1000
-MAX_CHAIN = 16  # views that follow from each other
 MAX_PARAMETERS = 100  # of one endpoint
 MAX_FIELDS = 2000  # of one endpoint; so many views, too
 MAX_NAME = 1000  # characters
 MAX_VALUE = 10_000  # characters
 MAX_CHOICES = 500
-_DATES = (FactType.DATE, FactType.DATETIME)
-_NUMBERS = (FactType.INTEGER, FactType.NUMBER)
-_SINGLE = tuple(kind for kind in FactType if kind is not FactType.RECORD)
+SINGLE = tuple(kind for kind in FactType if kind is not FactType.RECORD)
 _FITTING: Mapping[Rule, Sequence[FactType]] = {
-    Rule.YEARS_AT_LEAST: _DATES,
-    Rule.YEAR: _DATES,
-    Rule.BELOW: (*_NUMBERS, *_DATES),
-    Rule.AT_LEAST: (*_NUMBERS, *_DATES),
-    Rule.EQUALS: _SINGLE,
-    Rule.ONE_OF: _SINGLE,
+    Rule.YEARS_AT_LEAST: DATES,
+    Rule.YEAR: DATES,
+    Rule.BELOW: (*NUMBERS, *DATES),
+    Rule.AT_LEAST: (*NUMBERS, *DATES),
+    Rule.EQUALS: SINGLE,
+    Rule.ONE_OF: SINGLE,
     Rule.PRESENT: tuple(FactType),
 }
 _NUMBER = re.compile(r"-?\d{1,30}(\.\d{1,30})?")
@@ -224,12 +223,8 @@ def _astray(view: View, endpoint: EndpointMapping) -> str:
 
 def type_of(name: str, endpoint: EndpointMapping) -> FactType | None:
     """The type of a field, or of what a view gives; None for what there is not."""
-    if (field := endpoint.field.get(name)) is not None:
-        return field.type
-    view = endpoint.view.get(name)
-    if view is None:
-        return None
-    return FactType.INTEGER if view.rule is Rule.YEAR else FactType.BOOLEAN
+    found = endpoint.field.get(name) or endpoint.view.get(name)
+    return None if found is None else found.type
 
 
 def _fit(view: View, endpoint: EndpointMapping, place: Place) -> Problems:
@@ -273,18 +268,11 @@ def _unfit(value: str, kind: FactType) -> str:
         case FactType.BOOLEAN:
             return "" if value in ("true", "false") else "true or false"
         case FactType.DATE:
-            return "" if _is_day(value) else "a day as 2027-01-31"
+            return "" if is_day(value) else "a day as 2027-01-31"
         case FactType.DATETIME:
             return "" if _is_moment(value) else "a moment as 2027-01-31T08:00:00Z"
         case _:
             return "" if value else "a text"
-
-
-def _is_day(value: str) -> bool:
-    try:
-        return date.fromisoformat(value).isoformat() == value
-    except ValueError:
-        return False
 
 
 def _is_moment(value: str) -> bool:

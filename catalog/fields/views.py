@@ -14,12 +14,12 @@ from catalog.fields.json_text import Number
 from catalog.mapping import EndpointMapping, FieldMapping, Rule, View
 from catalog.meaning.vocabulary import FactType
 
-_MAX_CHAIN = 16  # views that follow from each other
+MAX_CHAIN = 16  # views that follow from each other
 _LONGEST = 4000  # characters of a value that is looked at
 _NUMBER = re.compile(r"[+-]?[0-9]{1,400}(?:\.[0-9]{0,400})?(?:[eE][+-]?[0-9]{1,4})?")
 _DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ].*|Z|[+-][0-9]{2}:[0-9]{2})?", re.DOTALL)
-_NUMBERS = (FactType.INTEGER, FactType.NUMBER)
-_DATES = (FactType.DATE, FactType.DATETIME)
+NUMBERS = (FactType.INTEGER, FactType.NUMBER)
+DATES = (FactType.DATE, FactType.DATETIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def derivation_of(view: View, mapping: EndpointMapping) -> Derivation | None:
     chain = [view]
     while (field := mapping.field.get(chain[-1].source)) is None:
         source = mapping.view.get(chain[-1].source)
-        if source is None or len(chain) == _MAX_CHAIN:
+        if source is None or len(chain) == MAX_CHAIN:
             return None
         chain.append(source)
     return Derivation(view, field, tuple(reversed(chain)))
@@ -58,7 +58,7 @@ def derive(derivation: Derivation, value: object, at: datetime) -> bool | int | 
     found: bool | int | None = None
     for view in derivation.rules:
         found = _apply(view, value, kind, at.astimezone(UTC).date())
-        kind = FactType.INTEGER if view.rule is Rule.YEAR else FactType.BOOLEAN
+        kind = view.type
         value = Number(found) if kind is FactType.INTEGER and found is not None else found
     return found
 
@@ -114,7 +114,7 @@ def _compared(text: str, other: str, kind: FactType, *wanted: int) -> bool | Non
 
 
 def _order(text: str, other: str, kind: FactType) -> int | None:
-    if kind in _DATES:
+    if kind in DATES:
         return _order_of_times(text.strip(), other, kind)
     one, two = _number(text), _number(other)
     return None if one is None or two is None else (one > two) - (one < two)
@@ -142,7 +142,7 @@ def _number(text: str) -> Decimal | None:
 
 
 def _equal(text: str, other: str, kind: FactType) -> bool | None:
-    if kind in _NUMBERS or kind is FactType.DATETIME:
+    if kind in NUMBERS or kind is FactType.DATETIME:
         order = _order(text, other, kind)
         return None if order is None else order == 0
     return text == other

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
 from catalog.fields.descriptions.described import DescribedEndpoint
-from catalog.fields.mapping_rules import Problems
+from catalog.fields.mapping_rules import SINGLE, Problems
+from catalog.fields.mapping_rules import Place as Where
 from catalog.fields.paths import same_template
 from catalog.mapping import EndpointMapping, Place, ServiceMapping
 from catalog.meaning.vocabulary import FactType
 from trust.settings import SettingProblem
 
-Where = tuple[str | int, ...]
 _MAX_LISTED = 20  # names that an error tells
 
 # What a mapping may call a value of which the description says what stands on the left.
@@ -26,7 +26,6 @@ _FITTING: Mapping[FactType, tuple[FactType, ...]] = {
     FactType.BOOLEAN: (FactType.BOOLEAN,),
     FactType.RECORD: (FactType.RECORD,),
 }
-_ANY_SINGLE = tuple(kind for kind in FactType if kind is not FactType.RECORD)
 
 
 def contradictions(mapping: ServiceMapping, endpoints: tuple[DescribedEndpoint, ...]) -> Problems:
@@ -116,7 +115,7 @@ def _fields(mapped: EndpointMapping, described: DescribedEndpoint, here: Where) 
 
 def _fits(mapped: FactType, described: FactType, loose: bool) -> bool:
     if loose and described is FactType.TEXT:
-        return mapped in _ANY_SINGLE
+        return mapped in SINGLE
     return mapped in _FITTING[described]
 
 

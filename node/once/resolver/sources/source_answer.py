@@ -12,7 +12,7 @@ from lxml import etree
 
 from catalog.fields.conforms import conforms, from_text
 from catalog.fields.views import Derivation, derivation_of, derive
-from catalog.mapping import EndpointMapping, Rule
+from catalog.mapping import EndpointMapping
 from catalog.meaning.vocabulary import Concept, FactType
 from node.exchange.own_call import OwnAnswer
 from node.log.uses import WHOLE
@@ -155,8 +155,7 @@ def _place_of(endpoint: EndpointMapping, name: str) -> _Place | None:
     derived = derivation_of(view, endpoint)
     if derived is None:
         return None
-    kind = FactType.INTEGER if view.rule is Rule.YEAR else FactType.BOOLEAN
-    return _Place(f"{derived.field.path.rpartition('/')[0]}/{name}", kind, derived)
+    return _Place(f"{derived.field.path.rpartition('/')[0]}/{name}", view.type, derived)
 
 
 @dataclass(frozen=True, slots=True)
