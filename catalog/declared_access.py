@@ -75,7 +75,10 @@ def declared_terms(access: AccessDeclaration) -> Terms:
 def quota_of(text: str) -> Quota:
     """Read "100 per 1d"; raises ValueError."""
     calls, _, per = text.partition(" per ")
-    return Quota(int(calls), parse_duration(per))
+    try:
+        return Quota(int(calls), parse_duration(per))
+    except ValueError as error:
+        raise ValueError(f'{text!r} is no quota as "100 per 1d"') from error
 
 
 def _subject(access: AccessDeclaration) -> Subject:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 from config.describe import describe_settings
 from trust.errors import MalformedMessage
@@ -76,6 +77,18 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def web_address(text: str) -> str:
+    """An address that begins with http:// or https:// and names a host, without a slash behind."""
+    try:
+        parts = urlsplit(text)
+        named = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        named = False
+    if not named:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address as https://node.example.org")
+    return text.rstrip("/")
 
 
 port_number = whole_number(0, 65535)

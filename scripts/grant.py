@@ -29,7 +29,14 @@ from node.once.granting.deciding import Deciding
 from node.once.granting.rows import By
 from node.parts.database import open_database
 from node.settings import NodeSettings
-from scripts.arguments import Actions, add_action, add_config, moment, parsed_by
+from scripts.arguments import (
+    Actions,
+    add_action,
+    add_config,
+    moment,
+    parsed_by,
+    whole_number,
+)
 from scripts.databases import database_address
 from scripts.grant_text import came_of, grant_json, grant_text, list_json, list_text
 from scripts.node import load_node_settings
@@ -66,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (listing, showing):
         action.add_argument("--json", action="store_true", help="print JSON")
     approving = _add_numbered(actions, "approve", "give the right, as asked for or narrower")
-    _add_terms(approving)
+    _add_terms(approving, "as asked for")
     approving.add_argument("--reason", default="", help="told to the consumer")
     for name, meaning in (
         ("refuse", "give nothing, and tell the consumer why"),
@@ -74,7 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("withdraw", "want a grant no more that was asked for here"),
     ):
         _add_numbered(actions, name, meaning).add_argument(
-            "--reason", required=name != "withdraw", default="", help="told to the other side"
+            "--reason",
+            type=_words,
+            required=name != "withdraw",
+            help="told to the other side",
         )
     for name, action in actions.choices.items():
         add_config(action, "node.toml")
@@ -103,8 +113,10 @@ def _add_request(actions: Actions) -> None:
         metavar="'METHOD PATH'",
         help='the part meant, as "GET /persons/*"; the whole service without',
     )
-    _add_terms(parser)
-    parser.add_argument("--reason", required=True, help="why, for the person who decides")
+    _add_terms(parser, "not limited")
+    parser.add_argument(
+        "--reason", type=_words, required=True, help="why, for the person who decides"
+    )
     parser.add_argument(
         "--server",
         type=parsed_by(ServerId.from_colons),
@@ -113,10 +125,10 @@ def _add_request(actions: Actions) -> None:
     parser.add_argument("--no-wait", action="store_true", help="only write it down")
 
 
-def _add_terms(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--fields", nargs="+", metavar="FIELD", help="what of an answer; all without")
-    add("--purposes", nargs="+", metavar="URI", help="what for; anything without")
+def _add_terms(parser: argparse.ArgumentParser, without: str) -> None:
+    add = parser.add_argument_group(f"terms ({without} without)").add_argument
+    add("--fields", nargs="+", metavar="FIELD", help="what of an answer")
+    add("--purposes", nargs="+", metavar="URI", help="what for")
     add("--legal-basis", metavar="TEXT", help="needed where there are purposes")
     add("--quota", type=parsed_by(quota_of), metavar="'N per TIME'", help='as "100 per 1d"')
     add("--from", dest="begin", type=moment, metavar="MOMENT", help="the first at which it holds")
@@ -125,8 +137,16 @@ def _add_terms(parser: argparse.ArgumentParser) -> None:
 
 def _add_numbered(actions: Actions, name: str, meaning: str) -> argparse.ArgumentParser:
     parser = add_action(actions, name, meaning)
-    parser.add_argument("number", type=int, metavar="NUMBER", help="as it is listed")
+    parser.add_argument(
+        "number", type=whole_number(1, 2**63 - 1), metavar="NUMBER", help="as it is listed"
+    )
     return parser
+
+
+def _words(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("some words are needed")
+    return text
 
 
 def _account() -> str:
@@ -188,6 +208,7 @@ async def _request(settings: NodeSettings, arguments: argparse.Namespace) -> int
         arguments.endpoint,
         arguments.reason,
     )
+    _check_end(asked.terms)
     async with _opened(settings) as pool:
         if not (await ServiceStore(pool).load()).hosts(asked.client):
             raise NotDone(f"{asked.client.colons} is no registered client of this node")
@@ -219,6 +240,8 @@ async def _approve(settings: NodeSettings, arguments: argparse.Namespace) -> int
     async with _opened(settings) as pool:
         grant = await GrantBook(pool).find(arguments.number)
         terms = _terms(grant.asked.terms, arguments)
+        if grant.state is GrantState.WAITING:
+            _check_end(terms)
         service = grant.asked.service
         hosted = (await ServiceStore(pool).load()).hosted(service.provider)
         services = () if hosted is None else hosted.services
@@ -232,7 +255,7 @@ async def _approve(settings: NodeSettings, arguments: argparse.Namespace) -> int
 
 
 async def _end(settings: NodeSettings, arguments: argparse.Namespace) -> int:
-    number, reason = arguments.number, arguments.reason
+    number, reason = arguments.number, arguments.reason or ""
     async with _opened(settings) as pool:
         match arguments.action:
             case "refuse":
@@ -254,6 +277,12 @@ _ACTIONS: Mapping[str, Action] = {
     "revoke": _end,
     "withdraw": _end,
 }
+
+
+def _check_end(terms: Terms) -> None:
+    """No right is over before it is given; raises NotDone."""
+    if terms.valid_until is not None and terms.valid_until <= datetime.now(UTC):
+        raise NotDone(f"until: {terms.valid_until.isoformat()} is past, the right would never hold")
 
 
 def _by(arguments: argparse.Namespace) -> By:

@@ -10,12 +10,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 
-from scripts.arguments import Actions, add_action
+from scripts.arguments import Actions, add_action, parsed_by, web_address
 from scripts.node import load_node_settings
 from scripts.once_report import add_report, tell_report
 from scripts.once_text import tell_answer, tell_plan
 from scripts.service import log_to_stderr, run_service
-from trust.errors import MalformedMessage, SacbeError
+from trust.errors import SacbeError
 from trust.ids import ClientId
 
 _PATIENCE = aiohttp.ClientTimeout(total=600, sock_connect=10)
@@ -45,11 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_question(actions: Actions, name: str, meaning: str) -> argparse.ArgumentParser:
     action = add_action(actions, name, meaning)
     action.add_argument(
-        "--node", required=True, metavar="URL", help="the node's port for information systems"
+        "--node",
+        type=web_address,
+        required=True,
+        metavar="URL",
+        help="the node's port for information systems",
     )
     action.add_argument(
         "--client",
-        type=_client,
+        type=parsed_by(ClientId.from_colons),
         required=True,
         metavar="INSTANCE:CLASS:CODE[:SUBSYSTEM]",
         help="in whose name",
@@ -91,6 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _ask(arguments: argparse.Namespace) -> int:
+    if (folder := getattr(arguments, "receipts", None)) is not None:
+        folder.mkdir(parents=True, exist_ok=True)  # before anybody is asked
     connector = aiohttp.TCPConnector(ssl=_tls(arguments))
     headers = {"X-Road-Client": arguments.client.path}
     async with aiohttp.ClientSession(
@@ -98,12 +104,17 @@ async def _ask(arguments: argparse.Namespace) -> int:
     ) as session:
         try:
             return await _tell(session, arguments)
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise SacbeError(
+                f"{arguments.node} shows a certificate that is not trusted;"
+                " --ca names the file with the one that it should show"
+            ) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise SacbeError(f"{arguments.node} does not answer: {error}") from error
 
 
 async def _tell(session: aiohttp.ClientSession, arguments: argparse.Namespace) -> int:
-    node = arguments.node.rstrip("/")
+    node = arguments.node
     url = f"{node}/once/v1/{arguments.action}"
     async with session.post(url, json=_question(arguments)) as response:
         raw = await _read(response)
@@ -157,7 +168,6 @@ async def _fetch_receipts(
     session: aiohttp.ClientSession, node: str, answer: dict[str, object], folder: Path
 ) -> None:
     """One file for each exchange, named after it."""
-    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     evidence = answer.get("evidence", [])
     paths = [one["receipt"] for one in evidence] if isinstance(evidence, list) else []
     for path in dict.fromkeys(paths):
@@ -182,19 +192,26 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 def _tls(arguments: argparse.Namespace) -> ssl.SSLContext:
     """Trust the node's own certificate, whose name nobody looks at."""
-    context = ssl.create_default_context(cafile=arguments.ca)
+    try:
+        context = ssl.create_default_context(cafile=arguments.ca)
+    except OSError as error:
+        raise SacbeError(f"--ca {arguments.ca} can't be used: {_why(error)}") from error
     if arguments.ca is not None:
         context.check_hostname = False
     if arguments.certificate is not None:
-        context.load_cert_chain(arguments.certificate, arguments.key)
+        try:
+            context.load_cert_chain(arguments.certificate, arguments.key)
+        except OSError as error:
+            files = f"--certificate {arguments.certificate}, --key {arguments.key or 'not given'}"
+            raise SacbeError(f"{files}: can't be used: {_why(error)}") from error
     return context
 
 
-def _client(text: str) -> ClientId:
-    try:
-        return ClientId.from_colons(text)
-    except MalformedMessage as error:
-        raise argparse.ArgumentTypeError(error.text) from error
+def _why(error: OSError) -> str:
+    """What the person can act on: TLS errors speak of lines of their source."""
+    if isinstance(error, ssl.SSLError):
+        return "not what is needed, in PEM and without password"
+    return error.strerror or "unreadable"
 
 
 def _pair(text: str) -> tuple[str, str]:

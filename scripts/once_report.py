@@ -14,6 +14,7 @@ from node.parts.database import open_database
 from node.settings import NodeSettings
 from scripts.arguments import Actions, add_action, add_config, moment
 from scripts.databases import database_address
+from trust.errors import SacbeError
 
 _DATABASE = "node"
 _A_YEAR = timedelta(days=365)
@@ -45,6 +46,8 @@ async def tell_report(settings: NodeSettings, arguments: argparse.Namespace) -> 
     """Print the figures; the node may run or not."""
     until = arguments.until or datetime.now(UTC)
     since = arguments.since or until - _A_YEAR
+    if since >= until:
+        raise SacbeError(f"--since {since.isoformat()} is not before --until {until.isoformat()}")
     async with database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn:
         pool = await open_database(dsn, settings)
         try:

@@ -158,6 +158,12 @@ async def test_the_report_is_a_table(
     assert lines[6].split() == ["1", "refused", "to", "us:", "purpose_missing"]
 
 
+async def test_a_report_of_no_time_is_refused(settings: NodeSettings) -> None:
+    words = ("--since", "2026-02-01", "--until", "2026-01-01")
+    with pytest.raises(SacbeError, match="is not before"):
+        await tell_report(settings, arguments(*words))
+
+
 async def test_the_report_is_json(
     pool: Pool, settings: NodeSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -179,6 +179,9 @@ async def test_only_a_hosted_client_gets_rights(stage: GrantStage) -> None:
         ("--client", "nobody"),
         ("--service", "EX:GOV:1:x"),
         ("--quota", "100"),
+        ("--quota", "lots"),
+        ("--reason", " "),
+        ("--until", "2020-01-01"),
         ("--until", "tomorrow"),
         ("--endpoint", "GET"),
     ],
@@ -188,3 +191,4 @@ async def test_words_that_mean_nothing_are_bad_usage(
 ) -> None:
     with pytest.raises((SystemExit, SacbeError)):
         await command(stage.muni, *WANTED, *bad)
+    assert "literal" not in capsys.readouterr().err

@@ -117,7 +117,26 @@ async def test_a_node_that_is_not_there_is_told(capsys: pytest.CaptureFixture[st
     assert "does not answer" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [("--client", "A"), ("--subject", "a"), ("--parameter", "=")])
+async def test_a_file_that_is_no_certificate_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    for words in (("--ca", "nowhere.pem"), ("--ca", str(empty)), ("--certificate", str(empty))):
+        assert await asyncio.to_thread(main, _words(*words)) == 2
+        assert words[1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--client", "A"),
+        ("--subject", "a"),
+        ("--parameter", "="),
+        ("--node", "nonsense"),
+        ("--node", "http://[::1"),
+    ],
+)
 async def test_bad_arguments(words: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit):
         await asyncio.to_thread(main, _words(*words))

@@ -11,7 +11,7 @@ from catalog.central.faces.export_settings import ExportSettings
 from catalog.central.faces.exports import can_export
 from catalog.central.faces.site import ROOT
 from catalog.central.harvest.settings import CentralSettings
-from scripts.arguments import Actions, add_action, whole_number
+from scripts.arguments import Actions, add_action, web_address, whole_number
 from scripts.cataloguing.opened import load_central, node_catalog, open_central
 from scripts.service import log_to_stderr, run_service
 from trust.errors import StorageError
@@ -50,7 +50,10 @@ def add_export(actions: Actions) -> None:
         "--as", dest="form", choices=FORMS, default="turtle", help="default: %(default)s"
     )
     parser.add_argument(
-        "--address", metavar="URL", help="where the catalog is read: names all in it"
+        "--address",
+        type=web_address,
+        metavar="URL",
+        help="where the catalog is read: names all in it; the registry's own by default",
     )
     _add_settings(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")
@@ -59,7 +62,10 @@ def add_export(actions: Actions) -> None:
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--publisher", default="", metavar="NAME", help="who publishes the catalog")
     parser.add_argument(
-        "--place", default="", metavar="URI", help="the country or region of the instance"
+        "--place",
+        type=web_address,
+        metavar="URI",
+        help="the country or region of the instance",
     )
     parser.add_argument(
         "--language", default="en", metavar="TAG", help="of titles (default %(default)s)"
@@ -76,7 +82,10 @@ def tell_export(arguments: argparse.Namespace) -> int:
         log_to_stderr()
         return run_service(_export(settings, arguments), stopped=130)
     if arguments.address is None:
-        print("sacbe catalog: --address must be given without --config", file=sys.stderr)
+        print(
+            "sacbe catalog: --address must be given where --config is not; it names all",
+            file=sys.stderr,
+        )
         return 2
     if arguments.node_config is not None:
         catalog = node_catalog(arguments.node_config)
@@ -104,7 +113,7 @@ def _write(catalog: Catalog, base: str, arguments: argparse.Namespace) -> int:
     from catalog.central.faces.dcat import Form, Profile, export_catalog
 
     settings = ExportSettings(
-        publisher=arguments.publisher, place=arguments.place, language=arguments.language
+        publisher=arguments.publisher, place=arguments.place or "", language=arguments.language
     )
     document = export_catalog(
         catalog, Profile(arguments.format), Form(arguments.form), base, settings

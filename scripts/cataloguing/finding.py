@@ -74,7 +74,10 @@ def _search(catalog: Catalog, arguments: argparse.Namespace, today: date) -> int
         for uri in hit.concepts:
             print(f"    {_named(catalog, uri, arguments.language)}")
     made = f"catalog version {catalog.version} of {catalog.made_at:%Y-%m-%d %H:%M}Z"
-    print(f"{page.total} services, page {page.page} of {page.pages}, {made}")
+    count = "1 service" if page.total == 1 else f"{page.total} services"
+    if query.page > page.pages:
+        count += f", none on page {query.page}"
+    print(f"{count}, page {page.page} of {page.pages}, {made}")
     return 0 if page.total else 1
 
 

@@ -163,7 +163,7 @@ async def change_state(
         given: the terms of a right that is given.
     """
     if state not in NEXT[grant.state]:
-        raise WrongState(f"Grant {grant.number} is {grant.state}")
+        raise WrongState(f"Grant {grant.number} is {grant.state}, and can't become {state}")
     await connection.execute(
         "UPDATE grant_request SET state = $2, answer = $3, given = coalesce($4, given),"
         " changed_at = $5 WHERE number = $1",
