@@ -25,7 +25,7 @@ from scripts.once_report import add_report, tell_report
 from tests.citizen_stage import CLERK, NOW, TAX, fetched, use, write
 from tests.test_node_command import SETTINGS
 from trust.database import Pool, PoolSettings, migrate, open_pool
-from trust.errors import StorageError
+from trust.errors import SacbeError, StorageError
 
 MONTH = timedelta(days=31)
 BENEFIT, LOAN = "urn:proc:benefit", "urn:proc:loan"
