@@ -13,14 +13,14 @@ from node.once.citizen.told import FindUsageAnswer, HeartbeatAnswer, UsagePeriod
 from node.once.use_queries import MAX_PAGE
 
 PROTOCOL_VERSION = "2.1.0"  # of dumonitor-openapi.yaml
-_Json = dict[str, Any]
-_REFERENCE = "#/components/schemas/{name}"
+Json = dict[str, Any]
+REFERENCE = "#/components/schemas/{name}"
 
 
-def build_description(service_code: str) -> _Json:
+def build_description(service_code: str) -> Json:
     """The document, for the service of one node."""
     answers = (FindUsageAnswer, UsagePeriodAnswer, HeartbeatAnswer)
-    _, components = msgspec.json.schema_components(answers, ref_template=_REFERENCE)
+    _, components = msgspec.json.schema_components(answers, ref_template=REFERENCE)
     components["HeartbeatAnswer"]["properties"]["status"]["enum"] = ["OK", "FAIL"]
     return {
         "openapi": "3.1.0",
@@ -45,10 +45,8 @@ def build_description(service_code: str) -> _Json:
     }
 
 
-def _operation(
-    name: str, summary: str, answer: str, parameters: list[_Json] | None = None
-) -> _Json:
-    schema = {"$ref": _REFERENCE.format(name=answer)}
+def _operation(name: str, summary: str, answer: str, parameters: list[Json] | None = None) -> Json:
+    schema = {"$ref": REFERENCE.format(name=answer)}
     return {
         "get": {
             "operationId": name,
@@ -66,24 +64,24 @@ def _operation(
     }
 
 
-def _parameter(name: str, place: str, meaning: str, schema: _Json, **more: object) -> _Json:
+def parameter(name: str, place: str, meaning: str, schema: Json, **more: object) -> Json:
     return {"name": name, "in": place, "description": meaning, "schema": schema, **more}
 
 
-_CODE: _Json = {"type": "string", "minLength": 1, "maxLength": MAX_CODE}
-_MOMENT: _Json = {"type": "string", "format": "date-time"}
+CODE: Json = {"type": "string", "minLength": 1, "maxLength": MAX_CODE}
+MOMENT: Json = {"type": "string", "format": "date-time"}
 _ASKED = [
-    _parameter("X-Road-UserId", "header", "Who asks", _CODE, required=True),
-    _parameter("userCode", "query", "Whose data it is about", _CODE, required=True),
-    _parameter("periodStart", "query", "Uses from this moment on", _MOMENT),
-    _parameter("periodEnd", "query", "Uses before this moment", _MOMENT),
-    _parameter(
+    parameter("X-Road-UserId", "header", "Who asks", CODE, required=True),
+    parameter("userCode", "query", "Whose data it is about", CODE, required=True),
+    parameter("periodStart", "query", "Uses from this moment on", MOMENT),
+    parameter("periodEnd", "query", "Uses before this moment", MOMENT),
+    parameter(
         "offset",
         "query",
         "So many uses are passed over",
         {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0},
     ),
-    _parameter(
+    parameter(
         "limit",
         "query",
         "So many uses are told at the most",

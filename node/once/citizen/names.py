@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from catalog.central.entries import Catalog
-from catalog.meaning.vocabulary import NO_VOCABULARY, Vocabulary
+from catalog.meaning.vocabulary import NO_VOCABULARY, Concept, Procedure, Purpose, Vocabulary
 from catalog.meaning.words import label_of
 from node.log.uses import WHOLE
 from trust.globalconf import GlobalConf
@@ -24,17 +24,16 @@ class Words:
         return cls(language, NO_VOCABULARY if catalog is None else catalog.vocabulary)
 
     def purpose(self, uri: str) -> str:
-        found = self.vocabulary.purpose.get(uri)
-        return uri if found is None else label_of(found.labels, self.language) or uri
+        return self._label(self.vocabulary.purpose, uri)
 
     def procedure(self, uri: str) -> str:
-        found = self.vocabulary.procedure.get(uri)
-        return uri if found is None else label_of(found.labels, self.language) or uri
+        return self._label(self.vocabulary.procedure, uri)
 
     def fact(self, uri: str) -> str:
-        if uri == WHOLE:
-            return "the whole answer"
-        found = self.vocabulary.concept.get(uri)
+        return "the whole answer" if uri == WHOLE else self._label(self.vocabulary.concept, uri)
+
+    def _label(self, known: Mapping[str, Concept | Procedure | Purpose], uri: str) -> str:
+        found = known.get(uri)
         return uri if found is None else label_of(found.labels, self.language) or uri
 
 

@@ -27,7 +27,7 @@ from node.once.citizen.everywhere import Everywhere, Question
 from node.once.citizen.names import MemberNames, Words
 from node.once.citizen.page import PAGE_HEADERS, Reading, render_usage
 from node.once.citizen.portal_description import build_portal_description
-from node.once.citizen.questions import BEGINNING, END, MAX_CODE, BadQuestion, moment, parameters
+from node.once.citizen.questions import BEGINNING, END, BadQuestion, code, moment, parameters
 from node.once.citizen.settings import CitizenSettings
 from node.once.citizen.told import Usage
 from trust.errors import MalformedMessage, SacbeError, UnknownMember, UntrustedPeer
@@ -104,8 +104,8 @@ class CitizenPortal:
         self._check_scheme(asked.get("scheme", ""))
         question = Question(
             portal,
-            _text("value", asked.get("value", "")),
-            _text("X-Road-UserId", _header(request, "X-Road-UserId")),
+            code("value", asked.get("value", "")),
+            code("X-Road-UserId", _header(request, "X-Road-UserId")),
             _party(_header(request, "X-Road-Represented-Party")),
             moment("since", asked.get("since", ""), BEGINNING),
             moment("until", asked.get("until", ""), END),
@@ -161,12 +161,6 @@ def _header(request: web.BaseRequest, name: str) -> str:
     return said[0] if said else ""
 
 
-def _text(name: str, value: str) -> str:
-    if not value.strip() or len(value) > MAX_CODE or not value.isprintable():
-        raise BadQuestion(f"{name} must have 1 to {MAX_CODE} characters that can be printed")
-    return value
-
-
 def _party(value: str) -> str:
     """The header as it came, if others can read it."""
     try:
@@ -174,7 +168,7 @@ def _party(value: str) -> str:
             RepresentedParty.from_header(value)
     except MalformedMessage as error:
         raise BadQuestion("X-Road-Represented-Party must be a code, or class/code") from error
-    return value if value.isprintable() else _text("X-Road-Represented-Party", value)
+    return value if value.isprintable() else code("X-Road-Represented-Party", value)
 
 
 def build_answer(found: Collected, reading: Reading) -> bytes:

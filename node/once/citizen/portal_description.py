@@ -1,22 +1,16 @@
 """The OpenAPI description of what a portal gets from its own node."""
 
-from typing import Any
-
 import msgspec
 
-from node.once.citizen.questions import MAX_CODE
+from node.once.citizen.description import CODE, MOMENT, REFERENCE, Json, parameter
 from node.once.citizen.sources import Standing
 from node.once.citizen.told import Usage
 
-_Json = dict[str, Any]
-_REFERENCE = "#/components/schemas/{name}"
-_TEXT: _Json = {"type": "string"}
-_COUNT: _Json = {"type": "integer", "minimum": 0}
-_CODE: _Json = {"type": "string", "minLength": 1, "maxLength": MAX_CODE}
-_MOMENT: _Json = {"type": "string", "format": "date-time"}
+_TEXT: Json = {"type": "string"}
+_COUNT: Json = {"type": "integer", "minimum": 0}
 
 
-def build_portal_description(path: str) -> _Json:
+def build_portal_description(path: str) -> Json:
     """The document; `path` is where the node answers."""
     return {
         "openapi": "3.1.0",
@@ -30,8 +24,8 @@ def build_portal_description(path: str) -> _Json:
     }
 
 
-def _operation() -> _Json:
-    schema = {"$ref": _REFERENCE.format(name="Found")}
+def _operation() -> Json:
+    schema = {"$ref": REFERENCE.format(name="Found")}
     texts = {"text/plain": {"schema": _TEXT}}
     return {
         "operationId": "usage",
@@ -53,36 +47,32 @@ def _operation() -> _Json:
     }
 
 
-def _parameters() -> list[_Json]:
+def _parameters() -> list[Json]:
     return [
-        _parameter("X-Road-Client", "header", "The portal, in path form", _TEXT, required=True),
-        _parameter("X-Road-UserId", "header", "Who sits at the portal", _CODE, required=True),
-        _parameter("X-Road-Represented-Party", "header", "In whose name", _TEXT),
-        _parameter("scheme", "query", "What kind of identifier value is", _TEXT, required=True),
-        _parameter("value", "query", "Whose data it is about", _CODE, required=True),
-        _parameter("since", "query", "Uses from this moment on", _MOMENT),
-        _parameter("until", "query", "Uses before this moment", _MOMENT),
-        _parameter("as", "query", "A page for people, not JSON", {"enum": ["page"]}),
+        parameter("X-Road-Client", "header", "The portal, in path form", _TEXT, required=True),
+        parameter("X-Road-UserId", "header", "Who sits at the portal", CODE, required=True),
+        parameter("X-Road-Represented-Party", "header", "In whose name", _TEXT),
+        parameter("scheme", "query", "What kind of identifier value is", _TEXT, required=True),
+        parameter("value", "query", "Whose data it is about", CODE, required=True),
+        parameter("since", "query", "Uses from this moment on", MOMENT),
+        parameter("until", "query", "Uses before this moment", MOMENT),
+        parameter("as", "query", "A page for people, not JSON", {"enum": ["page"]}),
     ]
 
 
-def _parameter(name: str, place: str, meaning: str, schema: _Json, **more: object) -> _Json:
-    return {"name": name, "in": place, "description": meaning, "schema": schema, **more}
-
-
-def _schemas() -> _Json:
-    _, components = msgspec.json.schema_components((Usage,), ref_template=_REFERENCE)
+def _schemas() -> Json:
+    _, components = msgspec.json.schema_components((Usage,), ref_template=REFERENCE)
     return {**components, "ToldUsage": _told_usage(), "Source": _source(), "Found": _found()}
 
 
-def _told_usage() -> _Json:
+def _told_usage() -> Json:
     """A use with who told it, and with names from the catalog."""
     names = {"type": "array", "items": _TEXT}
     added = {"toldBy": _TEXT, "purposeName": _TEXT, "procedureName": _TEXT, "factNames": names}
-    return {"allOf": [{"$ref": _REFERENCE.format(name="Usage")}, _whole(added)]}
+    return {"allOf": [{"$ref": REFERENCE.format(name="Usage")}, _whole(added)]}
 
 
-def _source() -> _Json:
+def _source() -> Json:
     return _whole(
         {
             "client": _TEXT,
@@ -95,18 +85,18 @@ def _source() -> _Json:
     )
 
 
-def _found() -> _Json:
+def _found() -> Json:
     return _whole(
         {
-            "usages": {"type": "array", "items": {"$ref": _REFERENCE.format(name="ToldUsage")}},
+            "usages": {"type": "array", "items": {"$ref": REFERENCE.format(name="ToldUsage")}},
             "moreUsages": _COUNT,
             "sealedUsages": _COUNT,
             "complete": {"type": "boolean"},
-            "sources": {"type": "array", "items": {"$ref": _REFERENCE.format(name="Source")}},
+            "sources": {"type": "array", "items": {"$ref": REFERENCE.format(name="Source")}},
         }
     )
 
 
-def _whole(properties: _Json) -> _Json:
+def _whole(properties: Json) -> Json:
     """An object that has all of these."""
     return {"type": "object", "properties": properties, "required": list(properties)}

@@ -57,8 +57,8 @@ def find_usage(head: RestRequestHead) -> FindUsage:
         raise BadQuestion("The header X-Road-UserId must say who asks")
     party = head.represented_party
     return FindUsage(
-        _code("userCode", asked.get("userCode", "")),
-        _code("X-Road-UserId", asker),
+        code("userCode", asked.get("userCode", "")),
+        code("X-Road-UserId", asker),
         "" if party is None else party.party_code,
         Period(
             moment("periodStart", asked.get("periodStart", ""), BEGINNING),
@@ -83,7 +83,8 @@ def parameters(query: str) -> dict[str, str]:
     return found
 
 
-def _code(name: str, value: str) -> str:
+def code(name: str, value: str) -> str:
+    """Who is meant by a code, or raise BadQuestion for what can't be one."""
     if not value.strip() or len(value) > MAX_CODE or not value.isprintable():
         raise BadQuestion(f"{name} must have 1 to {MAX_CODE} characters that can be printed")
     return value
