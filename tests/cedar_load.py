@@ -29,7 +29,6 @@ _FACTS = CallFacts(
     terms=True,
     fields=("name",),
     about_person=True,
-    peer="",
     at=datetime(2026, 11, 21, 9, tzinfo=UTC),
 )
 _CALLS = 2000

@@ -33,7 +33,6 @@ FACTS = CallFacts(
     terms=True,
     fields=("name", "birth"),
     about_person=True,
-    peer="SERVER:EX/MUN/2000/A",
     intent=Intent("urn:x:benefit", "Act", "urn:x:procedure", ("name",), "case 1", "u1"),
 )
 CLIENT = 'Sacbe::Client::"EX/MUN/2000/a%20portal"'

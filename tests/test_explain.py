@@ -212,6 +212,17 @@ async def test_a_policy_has_its_word(stage: GrantStage) -> None:
     assert any("Policies as they are now" in one for one in found.notes)
 
 
+async def test_a_policy_sees_every_reading_of_a_path(stage: GrantStage) -> None:
+    async def judge(facts: CallFacts, groups: object) -> str | None:
+        return "forbidden" if facts.path == "/people/7/8" else None
+
+    await declare(stage, AccessRight(CONSUMER, SERVICE.service_code, terms=TERMS))
+    asked = replace(explainer(stage), policies=judge)
+    assert (await asked.explain(question(path="/people/7"))).refusal != "refused_by_policy"
+    found = await asked.explain(question(path="/people/7%2F8"))
+    assert found.rights[0].fails == ("a policy refuses: forbidden",)
+
+
 async def test_what_is_not_there_is_told_with_what_is(stage: GrantStage) -> None:
     await declare(stage)
     unknown = await answer(stage, service=ServiceId(PROVIDER, "nothing"))

@@ -18,9 +18,9 @@ from catalog.services import Rule, ServerConf
 from catalog.terms import NO_TERMS, Refusal
 from node.exchange.allowance import Allowance, AskedCall
 from node.log.sides import Side
-from node.log.uses import DataUse
+from node.log.uses import Classify, DataUse, Pseudonym
 from node.messages.intent import Intent
-from node.once.enforcement.policy import CallFacts, Policy
+from node.once.enforcement.policy import Policy, facts_of
 from node.once.enforcement.subjects import (
     TwoSubjects,
     endpoint_of,
@@ -32,9 +32,6 @@ from node.once.use_store import UseStore
 from trust.errors import AccessDenied, MalformedMessage
 
 _log = logging.getLogger(__name__)
-
-Pseudonym = Callable[[str, str], bytes]  # of a scheme and a value in it
-Classify = Callable[[DataUse], DataUse]
 
 _WHOM = "The request names its subject not at all, in more than one way, or unreadably"
 _MOST_KEPT = 50_000  # places of all selections that are kept
@@ -181,36 +178,15 @@ class Enforcement:
     async def _ask_policy(self, call: AskedCall, rule: Rule, *, about_person: bool) -> None:
         if self.policy is None:
             return
-        for path in ("",) if call.path is None else call.path.readings:
-            await self._ask_policy_of(path, call, rule, about_person=about_person)
-
-    async def _ask_policy_of(
-        self, path: str, call: AskedCall, rule: Rule, *, about_person: bool
-    ) -> None:
-        """Ask for one reading of a path: what a policy forbids may be behind any of them."""
-        if self.policy is None:
-            return
-        request = call.request
-        facts = CallFacts(
-            client=request.client,
-            service=request.service,
-            method=call.method,
-            path=path,
-            intent=call.intent,
-            grant=rule.number,
-            terms=rule.terms != NO_TERMS,
-            fields=rule.terms.fields,
-            about_person=about_person,
-            peer=call.peer,
-            at=call.at,
-        )
-        try:
-            reason = await self.policy.judge(facts)
-        except Exception as error:
-            _log.exception("The policy can't be asked")
-            raise TermsNotMet(Refusal.POLICY, (rule,), "the policy can't be asked") from error
-        if reason is not None:
-            raise TermsNotMet(Refusal.POLICY, (rule,), f"{describe_rule(rule)}: {reason}"[:1000])
+        for facts in facts_of(call, rule, about_person=about_person):
+            try:
+                reason = await self.policy.judge(facts)
+            except Exception as error:
+                _log.exception("The policy can't be asked")
+                raise TermsNotMet(Refusal.POLICY, (rule,), "the policy can't be asked") from error
+            if reason is not None:
+                why = f"{describe_rule(rule)}: {reason}"[:1000]
+                raise TermsNotMet(Refusal.POLICY, (rule,), why)
 
     async def _take_call(self, call: AskedCall, rule: Rule) -> None:
         """Count the call; the last step, so that only calls that are served count."""

@@ -3,10 +3,14 @@
 It may refuse what rights allow, and never allows what they refuse.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from catalog.services import Rule
+from catalog.terms import NO_TERMS
+from node.exchange.allowance import AskedCall
 from node.messages.intent import Intent
 from trust.ids import ClientId, ServiceId
 
@@ -23,7 +27,6 @@ class CallFacts:
         terms: whether that right has any.
         fields: what the right gives; None for everything.
         about_person: whether the call names somebody that the node knows of.
-        peer: the other node, in text form.
     """
 
     client: ClientId
@@ -35,8 +38,28 @@ class CallFacts:
     terms: bool
     fields: tuple[str, ...] | None
     about_person: bool
-    peer: str
     at: datetime
+
+
+def facts_of(call: AskedCall, rule: Rule, *, about_person: bool) -> Iterator[CallFacts]:
+    """What a policy judges of a call: for each reading of its path, for it may forbid any of them.
+
+    Args:
+        rule: the right that allows the call.
+    """
+    for path in ("",) if call.path is None else call.path.readings:
+        yield CallFacts(
+            client=call.request.client,
+            service=call.request.service,
+            method=call.method,
+            path=path,
+            intent=call.intent,
+            grant=rule.number,
+            terms=rule.terms != NO_TERMS,
+            fields=rule.terms.fields,
+            about_person=about_person,
+            at=call.at,
+        )
 
 
 class Policy(Protocol):

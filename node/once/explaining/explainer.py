@@ -9,12 +9,11 @@ from pathlib import Path
 from catalog.history_store import ServiceHistory
 from catalog.services import ServerConf
 from catalog.store import ServiceStore
-from catalog.terms import NO_TERMS
-from node.once.enforcement.policy import CallFacts
+from node.once.enforcement.policy import CallFacts, facts_of
 from node.once.enforcement.subjects import endpoint_of
 from node.once.explaining.judging import Circumstances, deciding_rule, explain
 from node.once.explaining.question import Explanation, Question
-from node.once.policy.facts import Group, global_groups, local_groups
+from node.once.policy.facts import Group, Groups
 from trust.configuration.confhistory import FolderFiles, TrustListHistory
 from trust.database import DATABASE_ERRORS, Pool, describe
 from trust.errors import StorageError
@@ -106,26 +105,15 @@ class Explainer:
         rest = service is not None and service.type.is_rest
         call = question.call(so.at, rest=rest)
         mapped = None if service is None else endpoint_of(service.mapping, call)
-        facts = CallFacts(
-            client=question.client,
-            service=question.service,
-            method=call.method,
-            path=call.path.readings[0] if call.path is not None else "",
-            intent=call.intent,
-            grant=rule.number,
-            terms=rule.terms != NO_TERMS,
-            fields=rule.terms.fields,
-            about_person=mapped is not None and mapped.subject is not None,
-            peer="",
-            at=so.at,
+        groups = Groups(lambda: moment.trust, lambda: so.conf).of(
+            question.client, question.service.provider, so.at
         )
-        hosted = so.conf.hosted(question.service.provider)
-        groups: tuple[Group, ...] = (
-            *global_groups(moment.trust, question.client, so.at),
-            *local_groups(hosted, question.client),
-        )
-        refused = await self.policies(facts, groups)
-        return {} if refused is None else {rule.number: refused}
+        about_person = mapped is not None and mapped.subject is not None
+        for facts in facts_of(call, rule, about_person=about_person):
+            refused = await self.policies(replace(facts, service=question.service), groups)
+            if refused is not None:
+                return {rule.number: refused}
+        return {}
 
     def _more_notes(self, question: Question, moment: _Moment) -> tuple[str, ...]:
         notes = []
