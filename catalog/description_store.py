@@ -7,7 +7,7 @@ from catalog.columns import client_columns
 from catalog.described_mappings import DescribedMappings
 from catalog.encoding import decode_mappings, encode_mappings
 from catalog.services import DescriptionSource, Endpoint, ServiceType
-from trust.database import DATABASE_ERRORS, Pool, describe
+from trust.database import Pool, storage_errors
 from trust.errors import MalformedMessage, StorageError
 from trust.ids import ClientId
 
@@ -21,6 +21,7 @@ SELECT type, url, verify_tls, encode(digest, 'hex') AS digest FROM description
 WHERE client_id = (SELECT id FROM hosted_client WHERE instance = $1 AND member_class = $2
                    AND member_code = $3 AND subsystem_code = $4)
 """
+_UNUSABLE = "The descriptions of services can't be kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class DescriptionStore:
         """
         endpoints = [str(endpoint) for endpoint in found.endpoints]
         mappings = encode_mappings(found.mappings)
-        try:
+        with storage_errors(_UNUSABLE):
             async with self._pool.acquire() as connection, connection.transaction():
                 # the lock of whoever replaces the services: first here, as there
                 await connection.execute("SELECT version FROM server_conf FOR UPDATE")
@@ -85,29 +86,23 @@ class DescriptionStore:
                 known = ([], "") if before is None else (before["endpoints"], before["mappings"])
                 if known != (endpoints, mappings):
                     await connection.execute("UPDATE server_conf SET version = version + 1")
-        except DATABASE_ERRORS as error:
-            raise _unusable(error) from error
 
     async def touch(self, source: DescriptionSource, at: datetime) -> None:
         """Note that the system gave the same again."""
-        try:
+        with storage_errors(_UNUSABLE):
             await self._pool.execute(
                 f"UPDATE description SET fetched_at = $8 WHERE {_HERE}",  # noqa: S608 - constant
                 *_key(source),
                 at,
             )
-        except DATABASE_ERRORS as error:
-            raise _unusable(error) from error
 
     async def load(self, source: DescriptionSource) -> KeptDescription | None:
         """What was downloaded last, if anything was."""
-        try:
+        with storage_errors(_UNUSABLE):
             row = await self._pool.fetchrow(
                 f"SELECT * FROM description WHERE {_HERE}",  # noqa: S608 - constant
                 *_key(source),
             )
-        except DATABASE_ERRORS as error:
-            raise _unusable(error) from error
         if row is None:
             return None
         return KeptDescription(
@@ -121,10 +116,8 @@ class DescriptionStore:
 
     async def digests(self, client: ClientId) -> dict[DescriptionSource, str]:
         """SHA-256 of what was downloaded last of a client's descriptions, in hexadecimal."""
-        try:
+        with storage_errors(_UNUSABLE):
             rows = await self._pool.fetch(_DIGESTS, *client_columns(client))
-        except DATABASE_ERRORS as error:
-            raise _unusable(error) from error
         return {
             DescriptionSource(client, ServiceType(row["type"]), row["url"], row["verify_tls"]): row[
                 "digest"
@@ -134,7 +127,7 @@ class DescriptionStore:
 
     async def forget_unused(self) -> None:
         """Drop what no service names any more."""
-        try:
+        with storage_errors(_UNUSABLE):
             await self._pool.execute(
                 "DELETE FROM description WHERE NOT EXISTS (SELECT FROM service"
                 " JOIN service_code ON service_code.id = code_id"
@@ -142,8 +135,6 @@ class DescriptionStore:
                 " AND service.type = description.type AND description_url = description.url"
                 " AND service.verify_tls = description.verify_tls)"
             )
-        except DATABASE_ERRORS as error:
-            raise _unusable(error) from error
 
 
 def _mappings(text: str) -> DescribedMappings:
@@ -155,7 +146,3 @@ def _mappings(text: str) -> DescribedMappings:
 
 def _key(source: DescriptionSource) -> tuple[str | bool, ...]:
     return (*client_columns(source.client), source.type.value, source.url, source.verify_tls)
-
-
-def _unusable(error: BaseException) -> StorageError:
-    return StorageError(f"The descriptions of services can't be kept: {describe(error)}")

@@ -11,9 +11,10 @@ from hashlib import sha256
 from catalog.columns import client_columns, client_of
 from catalog.history import compress, decode_client, decompress, encode_client
 from catalog.services import HostedClient, ServerConf
-from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
-from trust.errors import StorageError
+from trust.database import Pool, PooledConnection, storage_errors
 from trust.ids import ClientId
+
+_UNUSABLE = "The history of this node's services can't be used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,10 @@ class ServiceHistory:
         Args:
             present: what is hosted now, and was hosted ever since when nothing has changed yet.
         """
-        try:
+        with storage_errors(_UNUSABLE):
             rows = await self._pool.fetch(_STATE_AT, moment)
             begins = await self._pool.fetchval("SELECT begins FROM service_history")
             begun = await self._pool.fetchval("SELECT EXISTS (SELECT FROM client_history)")
-        except DATABASE_ERRORS as error:
-            raise _unusable(error) from error
         if not begun:
             return PastState(present, None, begins)
         clients = [decode_client(decompress(row["content"])) for row in rows if row["content"]]
@@ -113,7 +112,7 @@ class ServiceHistory:
         Args:
             most: rows that are kept at the most; beyond them the oldest go sooner.
         """
-        try:
+        with storage_errors(_UNUSABLE):
             async with self._pool.acquire() as connection, connection.transaction():
                 limit = await connection.fetchval(_LIMIT, most)
                 horizon = before if limit is None else max(before, limit)
@@ -121,12 +120,6 @@ class ServiceHistory:
                 await connection.execute(
                     "UPDATE service_history SET begins = greatest(begins, $1)", horizon
                 )
-        except DATABASE_ERRORS as error:
-            raise _unusable(error) from error
-
-
-def _unusable(error: BaseException) -> StorageError:
-    return StorageError(f"The history of this node's services can't be used: {describe(error)}")
 
 
 _NEWEST = """

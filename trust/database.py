@@ -5,8 +5,8 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -97,6 +97,15 @@ async def _answered(pool: Pool, patience: float) -> None:
                 _LOG.warning("The database does not answer yet: %s; waiting", describe(error))
                 told = True
         await asyncio.sleep(_PAUSE)
+
+
+@contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Make of everything that a database fails with a StorageError: `what`, and why."""
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        raise StorageError(f"{what}: {describe(error)}") from error
 
 
 def describe(error: BaseException) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from catalog.central.harvest_store import unusable
-from trust.database import DATABASE_ERRORS, Pool
+from catalog.central.harvest_store import UNUSABLE
+from trust.database import Pool, storage_errors
 from trust.errors import StorageError
 from trust.ids import ClientId
 
@@ -32,10 +32,8 @@ class DescriptionLibrary:
 
     async def digests(self, provider: ClientId) -> frozenset[str]:
         """Which descriptions of a provider are kept, by the digests that the catalog has."""
-        try:
+        with storage_errors(UNUSABLE):
             rows = await self.pool.fetch(_LIST, provider.path)
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
         return frozenset(row["digest"] for row in rows)
 
     async def keep(self, provider: ClientId, digest: str, content: bytes, at: datetime) -> None:
@@ -43,24 +41,18 @@ class DescriptionLibrary:
         if len(content) > MAX_KEPT_BYTES:
             return
         packed = await asyncio.to_thread(zlib.compress, content)
-        try:
+        with storage_errors(UNUSABLE):
             await self.pool.execute(_KEEP, provider.path, digest, packed, at)
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
 
     async def forget_others(self, provider: ClientId, digests: Iterable[str]) -> None:
         """Keep of a provider's descriptions none but these."""
-        try:
+        with storage_errors(UNUSABLE):
             await self.pool.execute(_FORGET, provider.path, list(digests))
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
 
     async def get(self, provider: ClientId, digest: str) -> bytes | None:
         """A description; None when it is not kept."""
-        try:
+        with storage_errors(UNUSABLE):
             packed = await self.pool.fetchval(_GET, provider.path, digest)
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
         return None if packed is None else await asyncio.to_thread(_unpacked, packed)
 
 

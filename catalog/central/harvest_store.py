@@ -11,7 +11,7 @@ from catalog.central.snapshot.reading import read_catalog
 from catalog.central.snapshot.writing import write_catalog
 from catalog.encoding import decode_mapping, encode_mapping
 from catalog.mapping import ServiceMapping
-from trust.database import DATABASE_ERRORS, Pool, describe
+from trust.database import Pool, storage_errors
 from trust.errors import MalformedMessage, StorageError
 from trust.ids import ClientId, ServiceId
 
@@ -34,6 +34,7 @@ _DETACH = (
     "DELETE FROM catalog_mapping WHERE provider = $1 AND service_code = $2 AND service_version = $3"
 )
 _CHANGE = "INSERT INTO catalog_mapping_change (changed_at, changed_by, change) VALUES ($1, $2, $3)"
+UNUSABLE = "The catalog's records can't be used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,8 @@ class HarvestStore:
 
     async def providers(self) -> tuple[KnownProvider, ...]:
         """The last word of everybody who was ever asked, in order."""
-        try:
+        with storage_errors(UNUSABLE):
             rows = await self._pool.fetch("SELECT * FROM catalog_provider ORDER BY provider")
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
         return tuple(
             KnownProvider(
                 ClientId.from_header(row["provider"]),
@@ -98,7 +97,7 @@ class HarvestStore:
         answered = now.answered_at == now.asked_at
         old = () if before is None else before.services
         lines = told(service_differences(old, now.services)) if answered else ()
-        try:
+        with storage_errors(UNUSABLE):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(
                     _ASKED,
@@ -117,12 +116,10 @@ class HarvestStore:
                         now.id.path,
                         list(lines),
                     )
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
         return lines
 
     async def end_round(self, ended: HarvestRound) -> None:
-        try:
+        with storage_errors(UNUSABLE):
             await self._pool.execute(
                 "INSERT INTO catalog_round (started_at, ended_at, asked, answered) "
                 "VALUES ($1, $2, $3, $4)",
@@ -131,32 +128,26 @@ class HarvestStore:
                 ended.asked,
                 ended.answered,
             )
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
 
     async def last_round(self) -> HarvestRound | None:
-        try:
+        with storage_errors(UNUSABLE):
             row = await self._pool.fetchrow(
                 "SELECT started_at, ended_at, asked, answered FROM catalog_round "
                 "ORDER BY number DESC LIMIT 1"
             )
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
         return None if row is None else HarvestRound(*row)
 
     async def changes(
         self, limit: int, provider: ClientId | None = None
     ) -> Sequence[HarvestChange]:
         """The latest changes of what was harvested, newest first; of one provider, or of all."""
-        try:
+        with storage_errors(UNUSABLE):
             rows = await self._pool.fetch(
                 "SELECT number, changed_at, provider, changes FROM catalog_harvest_change "
                 "WHERE $2::text IS NULL OR provider = $2 ORDER BY number DESC LIMIT $1",
                 limit,
                 None if provider is None else provider.path,
             )
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
         return [
             HarvestChange(
                 row["number"],
@@ -169,10 +160,11 @@ class HarvestStore:
 
     async def attached(self) -> tuple[AttachedMapping, ...]:
         """All attached mappings, in order."""
-        try:
+        with storage_errors(UNUSABLE):
             rows = await self._pool.fetch(
                 "SELECT * FROM catalog_mapping ORDER BY provider, service_code, service_version"
             )
+        try:
             return tuple(
                 AttachedMapping(
                     ServiceId(
@@ -186,8 +178,6 @@ class HarvestStore:
                 )
                 for row in rows
             )
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
         except MalformedMessage as error:
             raise StorageError(f"An attached mapping can't be read: {error}") from error
 
@@ -195,35 +185,27 @@ class HarvestStore:
         self, service: ServiceId, mapping: ServiceMapping, *, by: str, at: datetime
     ) -> None:
         """Attach a mapping to a service, in the place of one that it had."""
-        try:
+        with storage_errors(UNUSABLE):
             async with self._pool.acquire() as connection, connection.transaction():
                 text = encode_mapping(mapping)
                 await connection.execute(_ATTACH, *_columns(service), text, at, by)
                 fields = sum(len(one.fields) for one in mapping.endpoints)
                 line = f"+ mapping of {service.colons}: {fields} fields"
                 await connection.execute(_CHANGE, at, by, line)
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
 
     async def detach(self, service: ServiceId, *, by: str, at: datetime) -> bool:
         """Take a mapping away; whether there was one."""
-        try:
+        with storage_errors(UNUSABLE):
             async with self._pool.acquire() as connection, connection.transaction():
                 done = await connection.execute(_DETACH, *_columns(service))
                 if done == "DELETE 0":
                     return False
                 await connection.execute(_CHANGE, at, by, f"- mapping of {service.colons}")
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
         return True
 
 
 def by_service(attached: Sequence[AttachedMapping]) -> Mapping[ServiceId, ServiceMapping]:
     return {one.service: one.mapping for one in attached}
-
-
-def unusable(error: BaseException) -> StorageError:
-    return StorageError(f"The catalog's records can't be used: {describe(error)}")
 
 
 def _columns(service: ServiceId) -> tuple[str, str, str]:

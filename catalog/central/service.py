@@ -21,10 +21,10 @@ from catalog.central.entries import Catalog, CatalogService
 from catalog.central.harvest.asking import open_asker
 from catalog.central.harvest.rounds import Asked, Harvester
 from catalog.central.harvest.settings import CatalogSettings
-from catalog.central.harvest_store import HarvestStore, by_service, unusable
+from catalog.central.harvest_store import UNUSABLE, HarvestStore, by_service
 from catalog.central.versions import CatalogVersion, VersionStore
 from catalog.meaning.store import COMPONENT, MIGRATIONS, VocabularyStore
-from trust.database import DATABASE_ERRORS, Pool, migrate, try_advisory_lock
+from trust.database import Pool, migrate, storage_errors, try_advisory_lock
 from trust.errors import SacbeError
 from trust.registry.records import PartRecord
 from trust.registry.registry import Registry
@@ -164,10 +164,8 @@ class CentralCatalog:
 
     async def _state(self) -> tuple[object, ...]:
         """What tells whether something changed; the day too, for silence grows by itself."""
-        try:
+        with storage_errors(UNUSABLE):
             row = await self.pool.fetchrow(_STATE)
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
         return (*(() if row is None else tuple(row)), self.clock().date())
 
     async def renew(self) -> CatalogVersion | None:

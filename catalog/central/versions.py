@@ -11,8 +11,8 @@ import asyncpg
 from catalog.central.differences import differences, told
 from catalog.central.encoding import MAX_PACKED_BYTES, decode_catalog, encode_catalog
 from catalog.central.entries import Catalog
-from catalog.central.harvest_store import unusable
-from trust.database import DATABASE_ERRORS, Pool, lock_key
+from catalog.central.harvest_store import UNUSABLE
+from trust.database import Pool, lock_key, storage_errors
 from trust.errors import MalformedMessage, StorageError
 
 _ONLY_AVAILABILITY = "~ availability"
@@ -59,46 +59,38 @@ class VersionStore:
 
     async def newest(self) -> Published | None:
         """The newest version; None before the first one."""
-        try:
+        with storage_errors(UNUSABLE):
             row = await self._pool.fetchrow(
                 "SELECT number, content FROM catalog_version ORDER BY number DESC LIMIT 1"
             )
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
         return None if row is None else Published(row["number"], row["content"])
 
     async def newest_number(self) -> int:
         """The number of the newest version; 0 before the first one."""
-        try:
+        with storage_errors(UNUSABLE):
             return int(await self._pool.fetchval("SELECT max(number) FROM catalog_version") or 0)
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
 
     async def catalog(self, number: int | None = None) -> Catalog | None:
         """A version as it was published, the newest by default.
 
         None when there is no such version, or when only its changes are kept.
         """
-        try:
+        with storage_errors(UNUSABLE):
             content = await self._pool.fetchval(
                 "SELECT content FROM catalog_version WHERE number = coalesce($1, "
                 "(SELECT max(number) FROM catalog_version))",
                 number,
             )
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
         return None if content is None else await asyncio.to_thread(_decoded, content)
 
     async def history(self, limit: int) -> Sequence[CatalogVersion]:
         """The latest versions, newest first."""
-        try:
+        with storage_errors(UNUSABLE):
             rows = await self._pool.fetch(
                 f"SELECT {_COLUMNS} FROM catalog_version "  # noqa: S608 - a constant
                 "ORDER BY number DESC LIMIT $1",
                 limit,
             )
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
         return [_version_of(row) for row in rows]
 
     async def renew(
@@ -110,7 +102,7 @@ class VersionStore:
             kept: how many versions are kept whole.
             availability: how long figures of availability wait for another change.
         """
-        try:
+        with storage_errors(UNUSABLE):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(
                     "SELECT pg_advisory_xact_lock($1)", lock_key("sacbe catalog version")
@@ -135,8 +127,6 @@ class VersionStore:
                     list(version.changes),
                 )
                 await connection.execute(_DROP_OLD, version.number - kept)
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
         return version
 
 

@@ -14,7 +14,7 @@ from catalog.meaning.limits import LARGEST_JSON
 from catalog.meaning.rules import vocabulary_problems
 from catalog.meaning.vocabulary import NO_VOCABULARY, Vocabulary
 from trust.changes import Change
-from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
+from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe, storage_errors
 from trust.errors import MalformedMessage, StorageError
 from trust.registry.record_rules import problems_error
 from trust.settings import SettingProblem
@@ -24,6 +24,7 @@ MIGRATIONS = Path(__file__).parents[1] / "central" / "migrations"
 MOST_TOLD = 10_000  # changes that the history of a version keeps in words
 
 _NEWEST = "SELECT number, content FROM vocabulary_version ORDER BY number DESC LIMIT 1"
+_UNUSABLE = "The vocabulary's records can't be used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +50,16 @@ class VocabularyStore:
 
     async def load(self) -> Vocabulary:
         """What counts now; nothing at all before the first version. Raises StorageError."""
-        try:
+        with storage_errors(_UNUSABLE):
             row = await self._pool.fetchrow(_NEWEST)
-        except DATABASE_ERRORS as error:
-            raise _unusable(error) from error
         return await _read_newest(row)
 
     async def at(self, version: int) -> Vocabulary | None:
         """A version as it was, None when there is no such one; raises StorageError."""
-        try:
+        with storage_errors(_UNUSABLE):
             content = await self._pool.fetchval(
                 "SELECT content FROM vocabulary_version WHERE number = $1", version
             )
-        except DATABASE_ERRORS as error:
-            raise _unusable(error) from error
         return None if content is None else await asyncio.to_thread(_read, version, content)
 
     async def plan(self, vocabulary: Vocabulary) -> tuple[Change, ...]:
@@ -91,14 +88,12 @@ class VocabularyStore:
 
     async def history(self, limit: int = 100) -> Sequence[VocabularyVersion]:
         """The latest versions, newest first; raises StorageError."""
-        try:
+        with storage_errors(_UNUSABLE):
             rows = await self._pool.fetch(
                 "SELECT number, applied_at, applied_by, digest, changes FROM vocabulary_version "
                 "ORDER BY number DESC LIMIT $1",
                 limit,
             )
-        except DATABASE_ERRORS as error:
-            raise _unusable(error) from error
         return [
             VocabularyVersion(
                 row["number"],

@@ -15,8 +15,7 @@ from catalog.terms import Refusal
 from node.log.records import Side
 from node.log.uses import Classify, DataUse
 from node.operate.metrics import NodeMetrics
-from trust.database import DATABASE_ERRORS, Pool, describe
-from trust.errors import StorageError
+from trust.database import Pool, storage_errors
 
 MAX_GROUPS = 1000
 OTHERS = "(others)"
@@ -111,10 +110,8 @@ async def figures_of(
 
     Months come in their order.
     """
-    try:
+    with storage_errors("Uses can't be summed up"):
         rows = await pool.fetch(_SUMS.format(group=_GROUPS[by]), since, until, most, OTHERS)
-    except DATABASE_ERRORS as error:
-        raise StorageError(f"Uses can't be summed up: {describe(error)}") from error
     found: dict[str, Figures] = {}
     for row in rows:
         group = found.setdefault(row["name"], Figures(row["name"]))

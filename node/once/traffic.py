@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 
 from catalog.central.entries import Availability
 from node.monitoring.record import PRODUCER
-from trust.database import DATABASE_ERRORS, Pool, describe
-from trust.errors import StorageError
+from trust.database import Pool, storage_errors
 from trust.ids import ClientId, ServiceId
 
 PERIOD = timedelta(days=7)
@@ -54,10 +53,8 @@ class Traffic:
 
     async def _counted(self, provider: ClientId, since: datetime) -> Figures:
         since = since.replace(microsecond=0)
-        try:
+        with storage_errors("Calls can't be counted"):
             rows = await self.pool.fetch(_COUNTS, provider.path, int(since.timestamp()), PRODUCER)
-        except DATABASE_ERRORS as error:
-            raise StorageError(f"Calls can't be counted: {describe(error)}") from error
         return {
             ServiceId(provider, row["service_code"], row["service_version"]): Availability(
                 since, row["calls"], row["answered"]

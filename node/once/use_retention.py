@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from trust.database import DATABASE_ERRORS, Pool, describe, lock_key
+from trust.database import Pool, lock_key, storage_errors
 from trust.errors import StorageError
 
 _LOG = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class UseRetention:
         return removed
 
     async def _remove_some(self, before: datetime) -> int:
-        try:
+        with storage_errors("Old uses can't be removed"):
             async with self._pool.acquire(timeout=10) as connection, connection.transaction():
                 await connection.execute("SET LOCAL lock_timeout = '1s'")
                 if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _CLEANER):
@@ -78,6 +78,4 @@ class UseRetention:
                     before,
                     _AT_ONCE,
                 )
-        except DATABASE_ERRORS as error:
-            raise StorageError(f"Old uses can't be removed: {describe(error)}") from error
         return int(answer.split()[-1])

@@ -13,8 +13,7 @@ from node.log.records import Side
 from node.log.uses import DataUse, Openness
 from node.messages.intent import Intent
 from node.once.use_queries import MAX_PAGE, Citizen, CitizenUses, FoundUse, Period, UseQuery
-from trust.database import DATABASE_ERRORS, Pool, describe
-from trust.errors import StorageError
+from trust.database import Pool, storage_errors
 from trust.ids import ClientId, ServiceId
 
 _COLUMNS = """id, time, side, exchange_id, message_id, client, provider, service_code,
@@ -27,6 +26,7 @@ _ABOUT = """subject = $1 AND refusal = '' AND time >= $2 AND (
  OR (side = 'consumer' AND client = $3 AND peer <> ALL($4::text[])))"""
 _SHOWN = """(openness = 'open' OR (openness = 'delayed' AND visible_from <= $5))
  AND time >= $6 AND time < $7"""
+_UNREADABLE = "Uses can't be looked up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +39,19 @@ class UseSearch:
         """One page of what a citizen may see."""
         about = (citizen.subject, citizen.kept_since, citizen.client.path, sorted(citizen.telling))
         shown = (citizen.now, period.since, period.until)
-        try:
+        with storage_errors(_UNREADABLE):
             counts = await self.pool.fetchrow(
                 _COUNT_OF_CITIZEN, *about, *shown, citizen.sealed_until
             )
             rows = await self.pool.fetch(
                 _PAGE_OF_CITIZEN, *about, *shown, period.offset, min(period.limit, MAX_PAGE)
             )
-        except DATABASE_ERRORS as error:
-            raise _unreadable(error) from error
         total, sealed = (0, 0) if counts is None else counts
         return CitizenUses(total, sealed, tuple(use_of(row) for row in rows))
 
     async def find(self, query: UseQuery) -> Sequence[FoundUse]:
         """One page, the latest first."""
-        try:
+        with storage_errors(_UNREADABLE):
             rows = await self.pool.fetch(
                 _FIND,
                 query.since,
@@ -68,18 +66,14 @@ class UseSearch:
                 query.before,
                 min(query.limit, MAX_PAGE),
             )
-        except DATABASE_ERRORS as error:
-            raise _unreadable(error) from error
         return [FoundUse(row["id"], use_of(row)) for row in rows]
 
     async def oldest(self) -> datetime | None:
         """When the first use was that is still there and open to its subject."""
-        try:
+        with storage_errors(_UNREADABLE):
             found: datetime | None = await self.pool.fetchval(
                 "SELECT min(time) FROM data_use WHERE openness = 'open'"
             )
-        except DATABASE_ERRORS as error:
-            raise _unreadable(error) from error
         return found
 
 
@@ -134,7 +128,3 @@ def use_of(row: asyncpg.Record) -> DataUse:
         visible_from=row["visible_from"],
         spared=row["spared"],
     )
-
-
-def _unreadable(error: BaseException) -> StorageError:
-    return StorageError(f"Uses can't be looked up: {describe(error)}")

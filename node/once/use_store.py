@@ -20,8 +20,8 @@ import asyncpg
 from catalog.terms import Quota
 from node.log.rows import USE_COLUMNS, build_use_row
 from node.log.uses import DataUse
-from trust.database import DATABASE_ERRORS, Pool, describe
-from trust.errors import LoggingFailed, StorageError
+from trust.database import DATABASE_ERRORS, Pool, describe, storage_errors
+from trust.errors import LoggingFailed
 from trust.ids import ClientId
 
 _log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ _INSERT = (
     f"INSERT INTO data_use ({', '.join(USE_COLUMNS)}) VALUES ({_places})"  # noqa: S608
     " ON CONFLICT (exchange_id, side, time) DO NOTHING"
 )
+_UNUSABLE = "The uses of this node can't be counted"
 
 
 class UseStore:
@@ -111,15 +112,13 @@ class UseStore:
 
     async def calls_of(self, grant: int, since: datetime) -> int:
         """How often facts were given by a grant after a moment; raises StorageError."""
-        try:
+        with storage_errors(_UNUSABLE):
             found = await self._pool.fetchval(
                 "SELECT count(*) FROM data_use WHERE grant_number = $1 AND time > $2"
                 " AND side = 'provider' AND refusal = ''",
                 grant,
                 since,
             )
-        except DATABASE_ERRORS as error:
-            raise _unusable(error) from error
         return int(found)
 
     async def take_call(self, grant: int, quota: Quota, at: datetime) -> int | None:
@@ -134,12 +133,10 @@ class UseStore:
         Raises:
             StorageError: it may be counted.
         """
-        try:
+        with storage_errors(_UNUSABLE):
             found: int | None = await self._pool.fetchval(
                 "SELECT take_quota_call($1, $2, $3, $4)", grant, at, quota.per, quota.calls
             )
-        except DATABASE_ERRORS as error:
-            raise _unusable(error) from error
         return found
 
     async def _run(self) -> None:
@@ -172,7 +169,3 @@ class UseStore:
                 await self._pool.execute(_INSERT, *row)
             except asyncpg.DataError:
                 self.dropped += 1
-
-
-def _unusable(error: BaseException) -> StorageError:
-    return StorageError(f"The uses of this node can't be counted: {describe(error)}")

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from trust.database import DATABASE_ERRORS, Pool, describe
-from trust.errors import MalformedMessage, StorageError
+from trust.database import Pool, storage_errors
+from trust.errors import MalformedMessage
 from trust.ids import ServerId
 from trust.witness.announcement import server_of
 
@@ -19,10 +19,8 @@ class Kin:
 
     async def servers(self) -> frozenset[str]:
         """In the text form of the log; raises StorageError."""
-        try:
+        with storage_errors("Nodes can't be looked up"):
             rows = await self.pool.fetch("SELECT origin FROM witness_peer WHERE provider <> ''")
-        except DATABASE_ERRORS as error:
-            raise StorageError(f"Nodes can't be looked up: {describe(error)}") from error
         return frozenset({str(self.own), *_readable(row["origin"] for row in rows)})
 
 

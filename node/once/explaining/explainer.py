@@ -15,7 +15,7 @@ from node.once.explaining.judging import Circumstances, deciding_rule, explain
 from node.once.explaining.question import Explanation, Question
 from node.once.policy.facts import Group, Groups
 from trust.configuration.confhistory import FolderFiles, TrustListHistory
-from trust.database import DATABASE_ERRORS, Pool, describe
+from trust.database import Pool, storage_errors
 from trust.errors import StorageError
 from trust.globalconf import GlobalConf
 from trust.ids import GlobalGroupId
@@ -90,10 +90,8 @@ class Explainer:
         return found
 
     async def _count(self, grant: int, since: datetime, until: datetime) -> int:
-        try:
+        with storage_errors("Uses can't be counted"):
             return int(await self.pool.fetchval(_COUNT, grant, since, until))
-        except DATABASE_ERRORS as error:
-            raise StorageError(f"Uses can't be counted: {describe(error)}") from error
 
     async def _policy(
         self, question: Question, so: Circumstances, moment: _Moment

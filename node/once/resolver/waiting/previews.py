@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from node.once.resolver.waiting.preview_token import PreviewToken, is_preview_id, new_preview_id
-from trust.database import DATABASE_ERRORS, Pool, describe
+from trust.database import Pool, storage_errors
 from trust.errors import StorageError
 from trust.ids import ClientId
 
@@ -79,15 +79,13 @@ class Previews:
         """Look at one; raises NoPreview, StorageError."""
         if not is_preview_id(preview):
             raise NoPreview
-        try:
+        with storage_errors("A preview can't be read"):
             row = await self.pool.fetchrow(
                 "SELECT client, expires_at, confirmed, sealed FROM once_preview"
                 " WHERE id = $1 AND expires_at > $2",
                 preview,
                 self.clock(),
             )
-        except DATABASE_ERRORS as error:
-            raise StorageError(f"A preview can't be read: {describe(error)}") from error
         if row is None:
             raise NoPreview
         client = ClientId.from_header(row["client"])
@@ -120,7 +118,7 @@ class Previews:
         Args:
             spared: submissions by exchange id, for the uses that were logged when sources answered.
         """
-        try:
+        with storage_errors("A preview can't be removed"):
             async with self.pool.acquire() as connection, connection.transaction():
                 status = await connection.execute(
                     "DELETE FROM once_preview WHERE id = $1 AND confirmed AND expires_at > $2",
@@ -134,8 +132,6 @@ class Previews:
                     " WHERE exchange_id = $1 AND side = 'consumer' AND client = $2",
                     [(exchange, seen.client.path, count) for exchange, count in spared.items()],
                 )
-        except DATABASE_ERRORS as error:
-            raise StorageError(f"A preview can't be removed: {describe(error)}") from error
 
     async def remove_expired(self) -> None:
         """Forget what waited too long; raises StorageError."""
@@ -151,7 +147,5 @@ class Previews:
             await asyncio.sleep(_CLEAN_EVERY)
 
     async def _execute(self, sql: str, *values: object) -> str:
-        try:
+        with storage_errors("Previews can't be kept"):
             return await self.pool.execute(sql, *values)
-        except DATABASE_ERRORS as error:
-            raise StorageError(f"Previews can't be kept: {describe(error)}") from error
