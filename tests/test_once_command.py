@@ -27,6 +27,7 @@ from tests.once_stage import (
     answer,
     once_stage,
 )
+from tests.scene import answering
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.database]
 
@@ -86,6 +87,17 @@ async def test_the_answer_is_told_as_it_came(
 ) -> None:
     assert await run(stage, "evidence", *concepts(INCOME), *CASE, "--json") == 0
     assert json.loads(capsys.readouterr().out)["evidence"][0]["value"] == 1234.5
+
+
+async def test_values_do_nothing_to_a_terminal(
+    stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = b'{"name":"a\\u009b2J\\u001b[2J\\u202eb"}'
+    monkeypatch.setattr(stage.system, "answer", lambda _: answering(hostile))
+    assert await run(stage, "evidence", *CASE, *concepts(NAME)) == 0
+    told = capsys.readouterr().out
+    assert all(line.isprintable() for line in told.splitlines())
+    assert "2J" in told
 
 
 async def test_a_preview_is_told_with_its_token(
