@@ -24,6 +24,8 @@ import aiohttp
 
 from catalog.central.encoding import PART_FILE, PART_IDENTIFIER, encode_catalog
 from catalog.central.entries import Catalog
+from catalog.central.snapshot.reading import read_catalog
+from catalog.central.snapshot.writing import write_catalog
 from catalog.services import ConnectionType, HostedClient
 from scripts.postgres import PostgresServer, PostgresSettings
 from tests.instance import CONSUMER, NAME, PASSWORD, Instance, NodeUnderTest
@@ -108,9 +110,11 @@ async def _watch(instance: Instance, node: RunningNode, first: Catalog) -> None:
             node.tell("a new version was read, while all were used")
         await _used(session, node)
         node.tell("and all were used again")
-        last = large_catalog(len(first.services), 10, seed=7)
-        await _published(instance, node, replace(last, instance=NAME, version=9))
-        node.tell("a version came in which most is different")
+        await _side_by_side(
+            _published(instance, node, await asyncio.to_thread(_another, first)),
+            lambda: _used(session, node),
+        )
+        node.tell("a version came in which everything is different, while all were used")
         await asyncio.sleep(5)
         await _used(session, node)
         node.tell("and all were used again")
@@ -124,6 +128,14 @@ def _changed(catalog: Catalog, version: int) -> Catalog:
         if place % 500 != version
     ]
     return replace(catalog, version=version, services=tuple(services))
+
+
+def _another(catalog: Catalog) -> Catalog:
+    """A version in which no concept, field and service is as it was."""
+    text = b"".join(write_catalog(replace(catalog, version=9)))
+    for old, new in ((CONCEPT, f"{CONCEPT}x:"), ("fact ", "truth "), ("Facts of", "Truths of")):
+        text = text.replace(old.encode(), new.encode())
+    return read_catalog((text,))
 
 
 async def _published(instance: Instance, node: RunningNode, catalog: Catalog) -> None:

@@ -19,7 +19,6 @@ from catalog.central.search_words import (
     LabelText,
     concepts_of,
     entry_of,
-    labels_of,
     normal,
     words_of,
 )
@@ -124,11 +123,9 @@ class CatalogIndex:
     _labels: "LabelText" = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        vocabulary = self.catalog.vocabulary
-        labels = {one.uri: labels_of(one.labels) for one in vocabulary.concepts}
-        self._labels = LabelText.of(labels)
-        members = self.catalog.name_of
-        self._entries = tuple(entry_of(one, members, labels) for one in self.catalog.services)
+        concepts, members = self.catalog.vocabulary.concept, self.catalog.name_of
+        self._labels = LabelText.of(concepts)
+        self._entries = tuple(entry_of(one, members, concepts) for one in self.catalog.services)
 
     def concepts(self, asked: str) -> frozenset[str]:
         """The URIs that a URI or a label stands for; the URI itself when nobody knows it.

@@ -1,12 +1,13 @@
 """Words of services and of facts, ready to be compared: what a search looks through."""
 
+import io
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from catalog.central.entries import CatalogService
-from catalog.meaning.vocabulary import Labels
+from catalog.meaning.vocabulary import Concept, Labels
 from trust.ids import ClientId
 
 _MAX_CONCEPTS = 2_000  # that a label may stand for
@@ -17,6 +18,8 @@ _WORD = re.compile(r"[^\W_]+")
 
 def normal(text: str) -> str:
     """A text as it is compared: no case, no accents, words with one space between them."""
+    if text.isascii():
+        return " ".join(_WORD.findall(text.lower()))
     folded = unicodedata.normalize("NFKD", text.casefold())
     return " ".join(_WORD.findall("".join(c for c in folded if not unicodedata.combining(c))))
 
@@ -43,23 +46,27 @@ MEMBER = 5  # place of the words about who offers a service
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The words of one service: ` birth date ` for each place, and all of them in one."""
+    """The words of one service: ` birth date ` for each place."""
 
     places: tuple[str, ...]
-    whole: str
 
     def score(self, words: Sequence[str]) -> float:
         """What all words are worth together; 0 when one is not met."""
-        if any(f" {word}" not in self.whole for word in words):
-            return 0.0
-        return sum(self._worth(word) for word in words)
+        whole = 0.0
+        for word in words:
+            worth = self._worth(word)
+            if not worth:
+                return 0.0
+            whole += worth
+        return whole
 
     def _worth(self, word: str) -> float:
-        return max(
-            place.worth * (1.0 if f" {word} " in text else _PREFIX)
-            for place, text in zip(_PLACES, self.places, strict=True)
-            if f" {word}" in text
-        )
+        """What the best place of a word is worth; 0 when it is not met."""
+        beginning, best = f" {word}", 0.0
+        for place, text in zip(_PLACES, self.places, strict=True):
+            if place.worth > best and beginning in text:
+                best = max(best, place.worth * (1.0 if f"{beginning} " in text else _PREFIX))
+        return best
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +80,15 @@ class LabelText:
     uris: tuple[str, ...]
 
     @classmethod
-    def of(cls, labels: Mapping[str, tuple[str, ...]]) -> "LabelText":
+    def of(cls, concepts: Mapping[str, Concept]) -> "LabelText":
         lines = (
-            f"\n{number}\t| {' | '.join(texts)} |" for number, texts in enumerate(labels.values())
+            f"\n{number}\t| {' | '.join(labels_of(one.labels))} |"
+            for number, one in enumerate(concepts.values())
         )
-        return cls("".join(lines) + "\n", tuple(labels))
+        text = io.StringIO()
+        text.writelines(lines)
+        text.write("\n")
+        return cls(text.getvalue(), tuple(concepts))
 
     def find(self, label: str) -> frozenset[str]:
         """The concepts with exactly this label, or else those that have all its words."""
@@ -112,7 +123,7 @@ def labels_of(labels: Labels) -> tuple[str, ...]:
 def entry_of(
     service: CatalogService,
     members: Mapping[ClientId, str],
-    labels: Mapping[str, tuple[str, ...]],
+    concepts: Mapping[str, Concept],
 ) -> Entry:
     about, provider = service.about, service.id.provider
     fields = [one.name for endpoint in service.mapping.endpoints for one in endpoint.fields]
@@ -121,13 +132,18 @@ def entry_of(
         "code": _apart([service.id.service_code]),
         "title": [service.title],
         "keywords": about.keywords,
-        "concepts": [text for uri in concepts_of(service) for text in labels.get(uri, ())],
+        "concepts": [
+            text
+            for uri in concepts_of(service)
+            if uri in concepts
+            for text in concepts[uri].labels.values()
+        ],
         "fields": _apart(fields),
         "member": [members.get(provider, ""), members.get(provider.member, ""), *provider.parts],
         "description": [about.description],
     }
     places = tuple(_joined(texts[place.name]) for place in _PLACES)
-    return Entry(places, " ".join(places))
+    return Entry(places)
 
 
 def _apart(names: Iterable[str]) -> Iterator[str]:

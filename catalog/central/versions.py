@@ -143,9 +143,9 @@ def _version_of(row: asyncpg.Record) -> CatalogVersion:
     )
 
 
-def _decoded(content: bytes) -> Catalog:
+def _decoded(content: bytes, beside: Catalog | None = None) -> Catalog:
     try:
-        return decode_catalog(content)
+        return decode_catalog(content, beside)
     except MalformedMessage as error:
         raise StorageError(f"A version of the catalog can't be read: {error}") from error
 
@@ -154,7 +154,7 @@ def _next(
     content: bytes | None, catalog: Catalog, availability: timedelta
 ) -> tuple[CatalogVersion, bytes] | None:
     """The version after the one with this content; None when nothing is worth one."""
-    before = None if content is None else _decoded(content)
+    before = None if content is None else _decoded(content, catalog)
     changes = differences(before, catalog)
     lines: tuple[str, ...]
     if before is None or changes:
@@ -175,7 +175,7 @@ def _is_due(before: Catalog, after: Catalog, availability: timedelta) -> bool:
 
 def _version(catalog: Catalog, lines: tuple[str, ...]) -> tuple[CatalogVersion, bytes]:
     raw = encode_catalog(catalog)
-    if len(raw) > MAX_PACKED_BYTES or _decoded(raw) != catalog:
+    if len(raw) > MAX_PACKED_BYTES or _decoded(raw, catalog) != catalog:
         raise StorageError("The catalog can't be published: it does not read back as it is")
     fields = sum(
         len(endpoint.fields) for one in catalog.services for endpoint in one.mapping.endpoints

@@ -13,6 +13,7 @@ from datetime import date
 from enum import StrEnum
 from functools import cached_property
 
+from catalog.grouping import grouped
 from trust.ids import ClientId, ServiceId
 
 Labels = Mapping[str, str]  # text by language tag (`en`, `es`)
@@ -195,11 +196,8 @@ class Vocabulary:
     @cached_property
     def authorities_of(self) -> Mapping[str, tuple[Authority, ...]]:
         """Authorities by concept URI, those that templates bring included."""
-        found: dict[str, list[Authority]] = {}
-        for authority in (*self.authorities, *self._of_templates()):
-            for concept in authority.concepts:
-                found.setdefault(concept, []).append(authority)
-        return {concept: tuple(all_of_it) for concept, all_of_it in found.items()}
+        alone = ((one,) for one in (*self.authorities, *self._of_templates()))
+        return grouped((concept, one) for one in alone for concept in one[0].concepts)
 
     def _of_templates(self) -> tuple[Authority, ...]:
         return tuple(

@@ -106,7 +106,7 @@ def _counted(what: str, count: int) -> str:
 
 
 def _holdings(desk: Desk, concept: Concept) -> Child:
-    holdings = desk.view.holdings.get(concept.uri, ())
+    holdings = desk.view.holdings(concept.uri)
     if not holdings:
         return tag("p", "No service in the catalog says that it has this fact.")
     rows = [

@@ -104,7 +104,7 @@ def _facts(view: CatalogView, concepts: Iterable[str], day: date) -> tuple[FactS
 
 def sources_of(view: CatalogView, concept: str, day: date) -> tuple[Source, ...]:
     """Who counts for a fact on a day: authorities first, each with its alternates behind it."""
-    having = {holding.service.id for holding in view.holdings.get(concept, ())}
+    having = {service.id for service in view.services_with.get(concept, ())}
     found = []
     for authority in view.catalog.vocabulary.authorities_of.get(concept, ()):
         if authority.holds(day):

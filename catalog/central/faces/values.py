@@ -152,7 +152,7 @@ def concept_value(view: CatalogView, concept: Concept, root: str, day: date) -> 
                 "path": one.path or None,
                 "rule": one.rule or None,
             }
-            for one in view.holdings.get(concept.uri, ())
+            for one in view.holdings(concept.uri)
         ],
         "procedures": [one.uri for one in view.procedures_with.get(concept.uri, ())],
     }

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 from catalog.central.entries import Catalog, CatalogService
 from catalog.central.search import CatalogIndex
+from catalog.central.search_words import concepts_of
+from catalog.grouping import grouped
 from catalog.mapping import EndpointMapping
 from catalog.meaning.vocabulary import Authority, Procedure, Requirement
 from trust.ids import ClientId, ServiceId
@@ -57,13 +59,17 @@ class CatalogView:
         return tuple(order)
 
     @cached_property
-    def holdings(self) -> Mapping[str, tuple[Holding, ...]]:
+    def services_with(self) -> Mapping[str, tuple[CatalogService, ...]]:
         """Who has a fact, by concept URI; authoritative or not."""
-        found: dict[str, list[Holding]] = {}
-        for service in self.catalog.services:
-            for concept, holding in _holdings(service):
-                found.setdefault(concept, []).append(holding)
-        return {concept: tuple(all_of_it) for concept, all_of_it in found.items()}
+        alone = ((one,) for one in self.catalog.services)
+        return grouped(
+            (concept, one) for one in alone for concept in dict.fromkeys(concepts_of(one[0]))
+        )
+
+    def holdings(self, concept: str) -> tuple[Holding, ...]:
+        """Every place where a fact stands."""
+        services = self.services_with.get(concept, ())
+        return tuple(holding for one in services for holding in _holdings(one, concept))
 
     @cached_property
     def clients(self) -> Mapping[str, ClientId]:
@@ -132,15 +138,15 @@ class CatalogView:
         return f"{owner}: {own or client.subsystem_code}" if own != owner else owner
 
 
-def _holdings(service: CatalogService) -> Iterable[tuple[str, Holding]]:
+def _holdings(service: CatalogService, concept: str) -> Iterable[Holding]:
     for endpoint in service.mapping.endpoints:
         for field in endpoint.fields:
-            if field.concept:
-                yield field.concept, Holding(service, endpoint, field.name, field.path)
+            if field.concept == concept:
+                yield Holding(service, endpoint, field.name, field.path)
         for view in endpoint.views:
-            if view.concept:
+            if view.concept == concept:
                 rule = f"{view.rule} {view.value}".strip()
-                yield view.concept, Holding(service, endpoint, view.name, rule=rule)
+                yield Holding(service, endpoint, view.name, rule=rule)
 
 
 def title_of(service: CatalogService) -> str:
