@@ -97,6 +97,13 @@ def hosted_clients(
         located = [one for one in problems if isinstance(one, ConfigurationProblem)]
         unlocated = problems_error(one for one in problems if isinstance(one, SettingProblem))
         raise ConfigurationError([*unlocated.problems, *located])
+    return clients_as_written(declaration, read_mapping)
+
+
+def clients_as_written(
+    declaration: ServicesDeclaration, read_mapping: ReadMapping
+) -> tuple[HostedClient, ...]:
+    """What a declaration stands for, whatever is wrong with it: to look for more of that."""
     return _Reader(read_mapping).clients(declaration)
 
 

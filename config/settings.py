@@ -87,8 +87,10 @@ def parse_settings(
     return cast(T, settings)
 
 
-def located(path: Path, problems: Iterable[SettingProblem]) -> list[ConfigurationProblem]:
-    """The same with the lines of a file that has been read: for what deserves a warning only."""
+def located(
+    path: Path, problems: Iterable[SettingProblem | ConfigurationProblem]
+) -> list[ConfigurationProblem]:
+    """The same with the lines of a file that has been read; what has its own line keeps it."""
     reader = _Reader(str(path), path.parent, find_lines(path.read_text("utf-8")))
     reader.check(problems)
     return reader.problems

@@ -6,6 +6,7 @@ from pathlib import Path
 from catalog.declaration import ServicesDeclaration
 from catalog.description_store import DescriptionStore
 from catalog.mapping import NO_MAPPING
+from catalog.rules import client_problems
 from catalog.services import HostedClient
 from node.settings import NodeSettings
 from scripts.cataloguing.mappings import Judgement, Library, judge
@@ -20,8 +21,11 @@ async def judge_declaration(
     clients: Sequence[HostedClient],
     file: Path,
 ) -> Judgement:
-    """What is wrong beyond the declaration itself; nothing is asked when nothing is to compare."""
-    if not any(_speaks_of_facts(client) for client in clients):
+    """What is wrong beyond the declaration itself; nothing is asked when nothing is to compare.
+
+    Nor is it when a service itself is declared wrong: its address may be no address.
+    """
+    if not any(_speaks_of_facts(client) for client in clients) or any(client_problems(clients)):
         return Judgement()
     systems = information_systems(settings)
     try:

@@ -3,15 +3,20 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from catalog.changes import difference
-from catalog.declaration import ServicesDeclaration, declaration_problems, hosted_clients
+from catalog.declaration import (
+    ServicesDeclaration,
+    clients_as_written,
+    declaration_problems,
+    hosted_clients,
+)
 from catalog.fields.mapping_file import MappingFile
 from catalog.store import ServiceStore
-from config.mapping_files import read_mapping
-from config.settings import load_settings
+from config.mapping_files import MappingFiles
+from config.settings import load_settings, located
 from node.app import Node
 from node.parts.database import open_database
 from node.settings import NodeSettings
@@ -137,6 +142,15 @@ async def _apply(settings: NodeSettings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _in_order(
+    declaration: Path, problems: Iterable[ConfigurationProblem]
+) -> list[ConfigurationProblem]:
+    """Each once: the declaration's own first, of one file by line."""
+    each = list(dict.fromkeys(problems))
+    files = [str(declaration), *(problem.file for problem in each)]
+    return sorted(each, key=lambda problem: (files.index(problem.file), problem.line))
+
+
 async def apply_services(
     settings: NodeSettings,
     dsn: str,
@@ -154,20 +168,18 @@ async def apply_services(
     Args:
         unchecked: whether mapping files count that nothing could be compared with.
     """
-    declared = load_settings(
-        ServicesDeclaration,
-        declaration,
-        check=lambda found: declaration_problems(found, read_mapping),
-    )
-    clients = hosted_clients(declared, read_mapping)
+    declared, files = load_settings(ServicesDeclaration, declaration), MappingFiles()
+    problems = located(declaration, declaration_problems(declared, files.read)) + files.problems
     pool = await open_database(dsn, settings)
     try:
-        judged = await judge_declaration(settings, pool, declared, clients, declaration)
+        written = clients_as_written(declared, files.read)
+        judged = await judge_declaration(settings, pool, declared, written, declaration)
         for note in judged.notes:
             print(f"note: {note}", file=sys.stderr)
-        problems = [*judged.problems, *(() if unchecked else judged.unchecked)]
+        problems += [*judged.problems, *(() if unchecked else judged.unchecked)]
         if problems:
-            raise ConfigurationError(problems)
+            raise ConfigurationError(_in_order(declaration, problems))
+        clients = hosted_clients(declared, files.read)
         store = ServiceStore(pool)
         if dry_run:
             return difference((await store.load_declared()).clients, clients)

@@ -141,6 +141,36 @@ async def test_what_descriptions_contradict_is_refused_at_once_with_its_line(sta
     assert (await ServiceStore(stage.pool).load()).clients == ()
 
 
+async def test_every_mistake_is_told_at_once_whoever_finds_it(stage: Stage) -> None:
+    circle = """
+[[endpoints.views]]
+name = "a"
+source = "b"
+rule = "present"
+[[endpoints.views]]
+name = "b"
+source = "a"
+rule = "present"
+"""
+    stage.write("persons.mapping.toml", PERSONS_MAPPING.replace("/birthDate", "/born") + circle)
+    stage.write("pension.mapping.toml", "nonsense = 1")
+    text = (stage.folder / "services.toml").read_text(encoding="utf-8")
+    text = text.replace('"adult"]', '"grown"]\npurposes = ["urn:x:y"]')
+    stage.write("services.toml", text)
+    with pytest.raises(ConfigurationError) as refused:
+        await stage.apply()
+    told = [(Path(p.file).name, p.line, p.found) for p in refused.value.problems]
+    assert told == [
+        ("services.toml", 23, "'grown'"),
+        ("services.toml", 24, "purposes without a legal basis"),
+        ("persons.mapping.toml", 8, "'/born'"),
+        ("persons.mapping.toml", 19, "the circle 'a' → 'b' → 'a'"),
+        ("persons.mapping.toml", 23, "the circle 'b' → 'a' → 'b'"),
+        ("pension.mapping.toml", 0, "no key 'endpoints' in the file"),
+        ("pension.mapping.toml", 1, "unknown key 'nonsense'"),
+    ]
+
+
 async def test_an_operation_that_the_wsdl_does_not_have_is_told(stage: Stage) -> None:
     text = (stage.folder / "services.toml").read_text(encoding="utf-8")
     stage.write("services.toml", text.replace('version = "v1"', 'version = "v2"'))

@@ -139,7 +139,7 @@ def test_the_declaration_in_the_page_is_sound() -> None:
         ('purpose = "f:deciding"', 'purpose = "f:age"', 33, "age'", "URI of a declared purpose"),
         ('["EX:MUN:13001:benefits"]', '["EX:MUN:13;001:benefits"]', 34, "13;001", "without any of"),
         ('["EX:MUN:13001:benefits"]', '["EX:MUN"]', 34, "'EX:MUN'", "an identifier INSTANCE"),
-        ('legal_basis = "Act 1, article 4"\n', "", 25, "no key 'legal_basis'", "what allows it"),
+        ('legal_basis = "Act 1, article 4"\n', "", 25, "no legal basis", "what allows it"),
         ('"Act 1, article 4"', '" "', 28, "no legal basis", "what allows it"),
         # authorities
         ('["f:birth"]\n', '["f:x"]\n', 45, "x'", "URI of a declared concept"),

@@ -86,7 +86,9 @@ class RequirementDeclaration:
 class PurposeDeclaration:
     uri: str = required("its URI", example="https://facts.example.org/purpose/school-benefit")
     labels: Mapping[str, str] = required(_LABELS, example={"en": "Deciding on school benefits"})
-    legal_basis: str = required("what allows it", example="School Benefits Act, article 4")
+    legal_basis: str = setting(
+        "", "what allows it; refused without", example="School Benefits Act, article 4"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,7 +108,8 @@ async def judge(
     for index, declared in enumerate(declaration.clients):
         services = clients[index].services
         for entry, service in zip(declared.services, services, strict=True):
-            if entry.mapping is not None and service.description is not None:
+            known = service.mapping != NO_MAPPING and service.description is not None
+            if known and entry.mapping is not None:
                 await _judge_file(service, entry.mapping, library, found)
         unknown += await _judge_access(declared, services, index, library, found)
     found.problems += located(file, unknown)
@@ -118,7 +119,8 @@ async def judge(
 async def _judge_file(service: Service, path: Path, library: Library, found: Judgement) -> None:
     described = await library.get(service)
     if isinstance(described, str):
-        text = f"a mapping that could not be checked: {described}"
+        code = service.id.service_code
+        text = f"a mapping of '{code}' that could not be checked: {described}"
         expected = "a description to compare it with, or --unchecked"
         found.unchecked.append(ConfigurationProblem(str(path), 0, text, expected))
         return
@@ -153,9 +155,10 @@ async def _judge_access(
 ) -> list[SettingProblem]:
     """Granted fields that are in no mapping, where the description brings that."""
     problems: list[SettingProblem] = []
+    in_files = {one.code for one in declared.services if one.mapping is not None}
     for place, access in enumerate(declared.access):
         meant = [one for one in services if one.id.service_code == access.service]
-        if access.fields is None or any(one.mapping != NO_MAPPING for one in meant):
+        if access.fields is None or access.service in in_files:
             continue  # judged by the mapping files already
         mappings = [await _described_mapping(one, library, found) for one in meant]
         here = ("clients", index, "access", place)
