@@ -29,20 +29,26 @@ _ROOT = "/"  # how a document is named that is a single value
 
 @dataclass(slots=True)
 class Places:
-    """A tree of places in an answer, of which some are withheld.
+    """A tree of places in an answer, of which some are withheld, by names that may be told.
+
+    Names may be values: children by their national ids, incomes by the names of those who pay. What
+    neither the mapping knows nor looks like a name that a programmer chose is one place, `?`.
 
     Attributes:
+        known: names that the mapping has.
         withheld: whether a value here did not go out.
     """
 
+    known: frozenset[str] = frozenset()
     below: dict[str, "Places"] = field(default_factory=dict)
     withheld: bool = False
 
     def at(self, step: str) -> "Places":
         found = self.below.get(step)
-        if found is None:
-            found = self.below[step] = Places()
-        return found
+        if found is not None:
+            return found
+        shown = step if step in self.known or _is_word(step) else _UNKNOWN
+        return self.below.setdefault(shown, Places(self.known))
 
     def paths(self, steps: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
         """Every place that is withheld, once."""
@@ -78,10 +84,10 @@ class Tally:
     """What became of an answer so far."""
 
     at: datetime
+    places: Places
     given: dict[str, None] = field(default_factory=dict)
     derived: dict[str, None] = field(default_factory=dict)
     untold: dict[str, None] = field(default_factory=dict)
-    places: Places = field(default_factory=Places)
 
     def give(self, spots: Sequence[Spot]) -> None:
         for spot in spots:
@@ -97,14 +103,8 @@ class Tally:
             self.untold[name] = None
         return found
 
-    def total(self, data: bytes, known: frozenset[str]) -> Reduction:
-        """What is left, with what did not go out by names that say nothing of anybody.
-
-        Args:
-            known: names that the mapping has.
-        """
-        shown = (shown_path(steps, known) for steps in self.places.paths())
-        paths = list(dict.fromkeys(shown))
+    def total(self, data: bytes) -> Reduction:
+        paths = list(dict.fromkeys(map(shown_path, self.places.paths())))
         named = tuple(paths[:MAX_NAMED])
         return Reduction(
             data,
@@ -117,14 +117,9 @@ class Tally:
 
 
 @lru_cache(4096)  # an endpoint withholds the same places again and again
-def shown_path(steps: tuple[str, ...], known: frozenset[str]) -> str:
-    """A path as it may stand in a header, a database and a line, whatever the system's names.
-
-    Names may be values: children by their national ids, incomes by the names of those who pay. What
-    neither the mapping knows nor looks like a name that a programmer chose is shown as `?`.
-    """
-    shown = tuple(step if step in known or _is_word(step) else _UNKNOWN for step in steps)
-    return pointer_to(shown)[:_LONGEST_PATH] or _ROOT
+def shown_path(steps: tuple[str, ...]) -> str:
+    """A path as it may stand in a header, a database and a line."""
+    return pointer_to(steps)[:_LONGEST_PATH] or _ROOT
 
 
 def _is_word(step: str) -> bool:
@@ -137,12 +132,12 @@ def reduce_json(raw: bytes, selection: Selection, at: datetime) -> Reduction:
     Args:
         at: for views, aware.
     """
-    tally = Tally(at)
+    tally = Tally(at, Places(selection.known))
     cutter = _Cutter(selection.mapping, tally)
     document = parse_json(raw)
     granted, asked = selection.grants_all, selection.asks_all
     found = cutter.value(document, (selection.root,), granted, asked, tally.places)
-    return tally.total(build_json(_empty(document) if found is _OUT else found), selection.known)
+    return tally.total(build_json(_empty(document) if found is _OUT else found))
 
 
 class _Nothing:

@@ -43,13 +43,13 @@ def reduce_envelope(raw: bytes, selection: Selection, at: datetime) -> Reduction
         MalformedMessage: it is no XML that is read.
     """
     envelope = parse_xml(raw, what="SOAP message")
-    tally = Tally(at)
+    tally = Tally(at, Places(selection.known))
     cutter = _Cutter(tally)
     cutter.around(envelope)
     for body in envelope.iterchildren(tag=_BODY):
         cutter.body(body, selection)
     written = etree.tostring(envelope, encoding="UTF-8", xml_declaration=False)
-    return tally.total(_DECLARATION + written, selection.known)
+    return tally.total(_DECLARATION + written)
 
 
 @dataclass(frozen=True, slots=True)
