@@ -91,7 +91,20 @@ def test_a_subject_is_found_in_a_query(query: str, subject: str | None) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["id=7&id=8", "&".join(["id=7"] * 1001), "id=7+", "id=%097", "id=%EF%BC%97", "id=7%E2%80%8B"],
+    [
+        "id=7&id=8",
+        "&".join(["id=7"] * 1001),
+        "id=7+",
+        "id=%097",
+        "id=%EF%BC%97",
+        "id=7%E2%80%8B",
+        "id=7;id=8",
+        "x=1;id=8&id=7",
+        "ID=7",
+        "id=7&Id=8",
+        "id=7&id[]=8",
+        "id=7&id%5B0%5D=8",
+    ],
 )
 def test_a_query_that_names_two_or_too_many_names_nobody(query: str) -> None:
     endpoint = EndpointMapping("GET", "/find", replace(ID, place=Place.QUERY))
@@ -123,9 +136,10 @@ def test_a_subject_is_found_in_a_json_body(body: bytes, subject: str | None) -> 
     "body",
     [
         b'{"who":[{"id":{"a":1}}]}', b'{"who":[{"id":["7"]}]}', b"id=7",
-        b'{"who":[{"id":"7"}]}' + b" " * MAX_BODY,
+        b'{"who":[{"id":"7"}]}' + b" " * MAX_BODY, b'{"who":[{"id":"7","ID":"8"}]}',
+        b'{"Who":[],"who":[{"id":"7"}]}',
     ],
-    ids=["object", "list", "form", "long"],
+    ids=["object", "list", "form", "long", "two", "two above"],
 )  # fmt: skip
 def test_a_body_whose_subject_cannot_be_told_is_not_one_without(body: bytes) -> None:
     endpoint = EndpointMapping("POST", "/s", SubjectParameter("/who/0/id", "urn:id", Place.BODY))

@@ -129,12 +129,33 @@ def _named(endpoint: EndpointMapping, subject: SubjectParameter, call: AskedCall
             for reading in call.path.readings if call.path is not None else ():
                 yield (_values(endpoint.path, reading) or {}).get(subject.name, "")
         case Place.QUERY:
-            pairs = _pairs(call.query)
-            yield from (value for name, value in pairs if name == subject.name)
+            yield from _in_query(call.query, subject.name)
         case Place.BODY if call.path is None:
             yield from _in_envelope(call.envelope, steps_of(subject.name))
         case Place.BODY:
             yield from _in_json(call, steps_of(subject.name))
+
+
+def _in_query(query: str, name: str) -> Iterator[str]:
+    """The values of a parameter, also where a semicolon parts parameters.
+
+    Raises TwoSubjects where one has a name that some systems take for that of the parameter.
+    """
+    for way in dict.fromkeys((query, query.replace(";", "&"))):
+        for other, value in _pairs(way):
+            if other == name:
+                yield value
+            elif _alike(other, name):
+                raise TwoSubjects
+
+
+def _alike(name: str, other: str) -> bool:
+    """Whether some system may take names for one: letters of another case, `id[]` for `id`."""
+    return _plainest(name) == _plainest(other)
+
+
+def _plainest(name: str) -> str:
+    return name.partition("[")[0].strip().casefold()
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
@@ -156,6 +177,8 @@ def _in_json(call: AskedCall, steps: Sequence[str]) -> Iterator[str]:
         raise TwoSubjects from error
     for step in steps:
         if isinstance(value, dict):
+            if any(_alike(name, step) for name in value if name != step):
+                raise TwoSubjects
             value = value.get(step)
         elif isinstance(value, list) and step.isascii() and step.isdigit():
             value = value[int(step)] if int(step) < len(value) else None
