@@ -155,6 +155,13 @@ def test_of_a_whole_answer_derived_facts_are_computed_here() -> None:
     assert (reduced.said.grant, reasons(reduced)) == (7, {B: Reason.NO_VALUE})
 
 
+def test_what_a_node_tells_is_taken_as_far_as_an_honest_one_s_goes() -> None:
+    long = "/x\x9b2J\u202e," + "/y," * 100_000
+    said = read(b'{"b": false}', Once_Grant="7", Once_Withheld=long).said
+    assert said.withheld[0] == "/x?2J?"
+    assert len(said.withheld) < 3000
+
+
 @pytest.mark.parametrize("withheld", ["/a", "/x, /a/b", "/a/*/c"])
 def test_what_was_withheld_is_not_granted(withheld: str) -> None:
     reading = read(b'{"b": false}', Once_Grant="7", Once_Withheld=withheld)

@@ -14,6 +14,7 @@ from catalog.fields.conforms import conforms, from_text
 from catalog.fields.views import Derivation, derivation_of, derive
 from catalog.mapping import EndpointMapping
 from catalog.meaning.vocabulary import Concept, FactType
+from node.exchange.allowance import MAX_TOLD
 from node.exchange.own_call import OwnAnswer
 from node.log.uses import WHOLE
 from node.messages.fault import parse_envelope
@@ -268,4 +269,7 @@ def _said(grant: str | None, given: str | None, withheld: str | None) -> Said:
 
 
 def _listed(text: str | None) -> Iterator[str]:
-    return (one.strip() for one in (text or "").split(",") if one.strip())
+    """The names of a list, as far as an honest node's goes, without what can't be shown."""
+    cut = (text or "")[: 2 * MAX_TOLD]
+    shown = "".join(letter if letter.isprintable() else "?" for letter in cut)
+    return (one.strip() for one in shown.split(",") if one.strip())
