@@ -11,14 +11,14 @@ from node.once.granting.rows import (
     change_state,
     grant_by_id,
     grant_by_number,
-    unusable,
+    transaction,
     write_grant,
     write_message,
     write_step,
 )
 from node.once.granting.wire import Ask, DecisionTold, Withdrawal
-from trust.database import DATABASE_ERRORS, Pool
-from trust.errors import AccessDenied, MalformedMessage
+from trust.database import Pool
+from trust.errors import AccessDenied
 from trust.ids import ClientId, ServerId
 
 
@@ -40,28 +40,22 @@ class Asking:
             peer: the provider's node that is meant; None for any.
         """
         check_asked(asked)
-        try:
-            async with self.pool.acquire() as connection, connection.transaction():
-                number = await next_number(connection)
-                await write_grant(connection, number, Side.CONSUMER, asked, peer, by.at)
-                await write_step(connection, number, "asked", by, asked.reason)
-                message = Ask(asked, self.server)
-                await write_message(connection, number, "asked", message, by.at)
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
+        async with transaction(self.pool) as connection:
+            number = await next_number(connection)
+            await write_grant(connection, number, Side.CONSUMER, asked, peer, by.at)
+            await write_step(connection, number, "asked", by, asked.reason)
+            message = Ask(asked, self.server)
+            await write_message(connection, number, "asked", message, by.at)
         return number
 
     async def withdraw(self, number: int, by: By, reason: str = "") -> None:
         """Want it no more, and have the provider told; raises WrongState, MalformedMessage."""
         check_reason(reason)
-        try:
-            async with self.pool.acquire() as connection, connection.transaction():
-                grant = await grant_by_number(connection, number, Side.CONSUMER, lock=True)
-                await change_state(connection, grant, GrantState.WITHDRAWN, by, said=reason)
-                message = Withdrawal(grant.asked.id, reason)
-                await write_message(connection, number, "withdrawn", message, by.at)
-        except (*DATABASE_ERRORS, MalformedMessage) as error:
-            raise unusable(error) from error
+        async with transaction(self.pool) as connection:
+            grant = await grant_by_number(connection, number, Side.CONSUMER, lock=True)
+            await change_state(connection, grant, GrantState.WITHDRAWN, by, said=reason)
+            message = Withdrawal(grant.asked.id, reason)
+            await write_message(connection, number, "withdrawn", message, by.at)
 
     async def take_decision(self, told: DecisionTold, to: ClientId, by: By) -> Grant | None:
         """Note what the provider decided; None when there is no such request of the client.
@@ -72,24 +66,21 @@ class Asking:
             to: the client that the message is for.
             by: the provider, or its member; raises AccessDenied for anybody else.
         """
-        try:
-            async with self.pool.acquire() as connection, connection.transaction():
-                grant = await grant_by_id(connection, told.id, Side.CONSUMER, lock=True)
-                if grant is None or grant.asked.client != to:
-                    return None
-                provider = grant.asked.service.provider
-                if by.who not in (str(provider), str(provider.member)):
-                    raise AccessDenied(f"Only {provider} decides on this request")
-                if grant.state in (told.state, GrantState.WITHDRAWN):
-                    return grant
-                await change_state(
-                    connection, grant, told.state, by, said=told.reason, given=told.terms
-                )
-                await connection.execute(
-                    "UPDATE grant_request SET their_number = $2 WHERE number = $1",
-                    grant.number,
-                    told.number,
-                )
-                return await grant_by_number(connection, grant.number)
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
+        async with transaction(self.pool) as connection:
+            grant = await grant_by_id(connection, told.id, Side.CONSUMER, lock=True)
+            if grant is None or grant.asked.client != to:
+                return None
+            provider = grant.asked.service.provider
+            if by.who not in (str(provider), str(provider.member)):
+                raise AccessDenied(f"Only {provider} decides on this request")
+            if grant.state in (told.state, GrantState.WITHDRAWN):
+                return grant
+            await change_state(
+                connection, grant, told.state, by, said=told.reason, given=told.terms
+            )
+            await connection.execute(
+                "UPDATE grant_request SET their_number = $2 WHERE number = $1",
+                grant.number,
+                told.number,
+            )
+            return await grant_by_number(connection, grant.number)

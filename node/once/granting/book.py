@@ -8,9 +8,8 @@ import asyncpg
 
 from node.log.records import Side
 from node.once.granting.asked import GrantState
-from node.once.granting.rows import Grant, grant_by_number, grant_of, unusable
-from trust.database import DATABASE_ERRORS, Pool
-from trust.errors import MalformedMessage
+from node.once.granting.rows import Grant, grant_by_number, grant_of, transaction, usable
+from trust.database import Pool
 
 MOST_LISTED = 10_000
 
@@ -50,11 +49,8 @@ class GrantBook:
 
     async def find(self, number: int) -> Grant:
         """One request; raises StorageError when there is none."""
-        try:
-            async with self.pool.acquire() as connection:
-                return await grant_by_number(connection, number)
-        except (*DATABASE_ERRORS, MalformedMessage) as error:
-            raise unusable(error) from error
+        async with transaction(self.pool) as connection:
+            return await grant_by_number(connection, number)
 
     async def all(
         self, *, side: Side | None = None, states: Sequence[GrantState] = ()
@@ -68,10 +64,8 @@ class GrantBook:
             [state.value for state in states],
             MOST_LISTED,
         )
-        try:
+        with usable():
             return tuple(map(grant_of, rows))
-        except MalformedMessage as error:
-            raise unusable(error) from error
 
     async def steps(self, number: int) -> tuple[Step, ...]:
         """Everything that happened to a request, in its order."""
@@ -97,17 +91,13 @@ class GrantBook:
 
     async def forget(self, before: datetime) -> None:
         """Remove what ended before a moment, with all its steps."""
-        try:
+        with usable():
             await self.pool.execute(
                 "DELETE FROM grant_request WHERE changed_at < $1"
                 " AND state NOT IN ('waiting', 'approved')",
                 before,
             )
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
 
     async def _fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
-        try:
+        with usable():
             return await self.pool.fetch(sql, *values)
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error

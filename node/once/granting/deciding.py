@@ -17,15 +17,15 @@ from node.once.granting.rows import (
     change_state,
     grant_by_id,
     grant_by_number,
-    unusable,
+    transaction,
     write_grant,
     write_message,
     write_step,
 )
 from node.once.granting.settings import GrantSettings
 from node.once.granting.wire import Ask, DecisionTold, Withdrawal
-from trust.database import DATABASE_ERRORS, Pool, PooledConnection, lock_key
-from trust.errors import MalformedMessage, SacbeError, StorageError
+from trust.database import Pool, PooledConnection, lock_key
+from trust.errors import SacbeError, StorageError
 from trust.ids import ClientId
 
 _DAY = timedelta(days=1)
@@ -54,19 +54,16 @@ class Deciding:
         Raises TooMany. Who may ask has been judged.
         """
         asked = ask.asked
-        try:
-            async with self.pool.acquire() as connection, connection.transaction():
-                await _one_after_the_other(connection, asked.client.member)
-                known = await grant_by_id(connection, asked.id, Side.PROVIDER)
-                if known is not None:
-                    return known if known.asked == asked else None
-                await self._check_room(connection, asked.client.member, by)
-                number = await next_number(connection)
-                await write_grant(connection, number, Side.PROVIDER, asked, ask.server, by.at)
-                await write_step(connection, number, "asked", by, asked.reason)
-                return await grant_by_number(connection, number, Side.PROVIDER)
-        except (*DATABASE_ERRORS, MalformedMessage) as error:
-            raise unusable(error) from error
+        async with transaction(self.pool) as connection:
+            await _one_after_the_other(connection, asked.client.member)
+            known = await grant_by_id(connection, asked.id, Side.PROVIDER)
+            if known is not None:
+                return known if known.asked == asked else None
+            await self._check_room(connection, asked.client.member, by)
+            number = await next_number(connection)
+            await write_grant(connection, number, Side.PROVIDER, asked, ask.server, by.at)
+            await write_step(connection, number, "asked", by, asked.reason)
+            return await grant_by_number(connection, number, Side.PROVIDER)
 
     async def _check_room(self, connection: PooledConnection, member: ClientId, by: By) -> None:
         most = self.settings
@@ -85,16 +82,13 @@ class Deciding:
             provider: that the message is for.
             by: the client, or its member; what others name is not known.
         """
-        try:
-            async with self.pool.acquire() as connection, connection.transaction():
-                seen = await grant_by_id(connection, told.id, Side.PROVIDER)
-                if seen is None or not _concerns(seen, provider, by):
-                    return None
-                if GrantState.WITHDRAWN not in NEXT[seen.state]:
-                    return seen
-                return await _end(connection, seen, GrantState.WITHDRAWN, by, told.reason)
-        except (*DATABASE_ERRORS, MalformedMessage) as error:
-            raise unusable(error) from error
+        async with transaction(self.pool) as connection:
+            seen = await grant_by_id(connection, told.id, Side.PROVIDER)
+            if seen is None or not _concerns(seen, provider, by):
+                return None
+            if GrantState.WITHDRAWN not in NEXT[seen.state]:
+                return seen
+            return await _end(connection, seen, GrantState.WITHDRAWN, by, told.reason)
 
     # --- what the operator does -------------------------------------------------------------------
 
@@ -105,22 +99,19 @@ class Deciding:
         WrongState.
         """
         check_reason(reason)
-        try:
-            async with self.pool.acquire() as connection, connection.transaction():
-                async with changing_services(connection) as before:
-                    grant = await grant_by_number(connection, number, Side.PROVIDER, lock=True)
-                    _check_terms(grant, terms)
-                    provider = grant.asked.service.provider
-                    if before.hosted(provider) is None:
-                        raise NotDecided(f"{provider} is not hosted by this node any more")
-                    state = GrantState.APPROVED
-                    await change_state(connection, grant, state, by, said=reason, given=terms)
-                    await give_right(connection, provider, _right(grant, terms), by.at)
-                    told = DecisionTold(grant.asked.id, state, number, terms, reason)
-                    await write_message(connection, number, state.value, told, by.at)
-                return await grant_by_number(connection, number, Side.PROVIDER)
-        except (*DATABASE_ERRORS, MalformedMessage) as error:
-            raise unusable(error) from error
+        async with transaction(self.pool) as connection:
+            async with changing_services(connection) as before:
+                grant = await grant_by_number(connection, number, Side.PROVIDER, lock=True)
+                _check_terms(grant, terms)
+                provider = grant.asked.service.provider
+                if before.hosted(provider) is None:
+                    raise NotDecided(f"{provider} is not hosted by this node any more")
+                state = GrantState.APPROVED
+                await change_state(connection, grant, state, by, said=reason, given=terms)
+                await give_right(connection, provider, _right(grant, terms), by.at)
+                told = DecisionTold(grant.asked.id, state, number, terms, reason)
+                await write_message(connection, number, state.value, told, by.at)
+            return await grant_by_number(connection, number, Side.PROVIDER)
 
     async def refuse(self, number: int, by: By, reason: str) -> Grant:
         """Give nothing, and tell the consumer why; raises WrongState."""
@@ -132,17 +123,14 @@ class Deciding:
 
     async def _end(self, number: int, state: GrantState, by: By, reason: str) -> Grant:
         check_reason(reason)
-        try:
-            async with self.pool.acquire() as connection, connection.transaction():
-                seen = await grant_by_number(connection, number, Side.PROVIDER)
-                if state is GrantState.REVOKED and seen.state is not GrantState.APPROVED:
-                    raise WrongState(f"Grant {number} is {seen.state}, not approved")
-                ended = await _end(connection, seen, state, by, reason)
-                told = DecisionTold(seen.asked.id, state, number, reason=reason)
-                await write_message(connection, number, state.value, told, by.at)
-                return ended
-        except (*DATABASE_ERRORS, MalformedMessage) as error:
-            raise unusable(error) from error
+        async with transaction(self.pool) as connection:
+            seen = await grant_by_number(connection, number, Side.PROVIDER)
+            if state is GrantState.REVOKED and seen.state is not GrantState.APPROVED:
+                raise WrongState(f"Grant {number} is {seen.state}, not approved")
+            ended = await _end(connection, seen, state, by, reason)
+            told = DecisionTold(seen.asked.id, state, number, reason=reason)
+            await write_message(connection, number, state.value, told, by.at)
+            return ended
 
 
 async def _one_after_the_other(connection: PooledConnection, member: ClientId) -> None:

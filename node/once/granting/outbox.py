@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from node.once.granting.asked import GrantState
-from node.once.granting.rows import By, Grant, change_state, grant_by_number, unusable, write_step
+from node.once.granting.rows import (
+    By,
+    Grant,
+    change_state,
+    grant_by_number,
+    transaction,
+    usable,
+    write_step,
+)
 from node.once.granting.wire import Taken
-from trust.database import DATABASE_ERRORS, Pool, PooledConnection
-from trust.errors import MalformedMessage
+from trust.database import Pool, PooledConnection
 
 Note = Callable[[PooledConnection], Awaitable[None]]
 
@@ -47,23 +54,18 @@ class Outbox:
 
         Nothing is told of a request before what was to be told earlier has ended.
         """
-        try:
-            async with self.pool.acquire() as connection, connection.transaction():
-                row = await connection.fetchrow(_TAKE, at, at + lease)
-                if row is None:
-                    return None
-                grant = await grant_by_number(connection, row["number"])
-        except (*DATABASE_ERRORS, MalformedMessage) as error:
-            raise unusable(error) from error
+        async with transaction(self.pool) as connection:
+            row = await connection.fetchrow(_TAKE, at, at + lease)
+            if row is None:
+                return None
+            grant = await grant_by_number(connection, row["number"])
         return Outgoing(row["id"], grant, row["what"], row["body"], row["written"], row["attempts"])
 
     async def put_off(self, sent: Outgoing, problem: str, at: datetime) -> None:
         """It failed; try again after a pause, which is twice as long every time."""
         pause = min(self.retry * 2 ** min(sent.attempts - 1, 16), _LONGEST_PAUSE)
-        try:
+        with usable():
             await self.pool.execute(_PUT_OFF, sent.id, at + pause, problem)
-        except DATABASE_ERRORS as error:
-            raise unusable(error) from error
 
     async def taken(self, sent: Outgoing, answer: Taken, by: By) -> None:
         """The other node has it."""
@@ -94,13 +96,10 @@ class Outbox:
         await self._end(sent, note, by.at)
 
     async def _end(self, sent: Outgoing, note: Note, at: datetime) -> None:
-        try:
-            async with self.pool.acquire() as connection, connection.transaction():
-                ended = await connection.fetchval(_END, sent.id, at)
-                if ended is not None:  # else another process was told so, too
-                    await note(connection)
-        except (*DATABASE_ERRORS, MalformedMessage) as error:
-            raise unusable(error) from error
+        async with transaction(self.pool) as connection:
+            ended = await connection.fetchval(_END, sent.id, at)
+            if ended is not None:  # else another process was told so, too
+                await note(connection)
 
 
 _TAKE = """

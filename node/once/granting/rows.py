@@ -1,6 +1,8 @@
 """The rows of grants, and the steps that several modules take with them in their transactions."""
 
 import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +14,7 @@ from catalog.terms import Terms
 from node.log.records import Side
 from node.once.granting.asked import NEXT, AskedGrant, GrantState
 from node.once.granting.wire import Message, build_message
-from trust.database import PooledConnection, describe
+from trust.database import Pool, PooledConnection, storage_errors
 from trust.errors import MalformedMessage, StorageError
 from trust.ids import ClientId, ServerId, ServiceId
 
@@ -60,11 +62,22 @@ class WrongState(StorageError):
     """The grant is not in a state in which this can be done to it."""
 
 
-def unusable(error: BaseException) -> StorageError:
-    """What a failure of the database is told as."""
-    if isinstance(error, MalformedMessage):
-        return StorageError(f"The grants of this node can't be read: {error.text}")
-    return StorageError(f"The grants of this node can't be used: {describe(error)}")
+@contextmanager
+def usable() -> Iterator[None]:
+    """Make of what the database fails with, and of unreadable rows, a StorageError."""
+    try:
+        with storage_errors("The grants of this node can't be used"):
+            yield
+    except MalformedMessage as error:
+        raise StorageError(f"The grants of this node can't be read: {error.text}") from error
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[PooledConnection]:
+    """A transaction with the grants; raises StorageError."""
+    with usable():
+        async with pool.acquire() as connection, connection.transaction():
+            yield connection
 
 
 def grant_of(row: asyncpg.Record) -> Grant:
