@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from config.describe import describe_settings
 from trust.errors import MalformedMessage
+from trust.ids import ClientId, ServerId, ServiceId
 
 T = TypeVar("T")
 
@@ -23,6 +24,13 @@ def add_action(actions: Actions, name: str, meaning: str) -> argparse.ArgumentPa
 def add_config(parser: argparse.ArgumentParser, file: str) -> None:
     """Declare `--config`, which names the settings; `file` is what that file is usually called."""
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help=file)
+
+
+def add_registry_action(actions: Actions, name: str, meaning: str) -> argparse.ArgumentParser:
+    """Declare an action of those who have the registry's settings."""
+    parser = add_action(actions, name, meaning)
+    add_config(parser, "registry.toml")
+    return parser
 
 
 def add_example(actions: Actions, files: Mapping[str, type]) -> None:
@@ -91,4 +99,7 @@ def web_address(text: str) -> str:
     return text.rstrip("/")
 
 
+client_id = parsed_by(ClientId.from_colons)
+server_id = parsed_by(ServerId.from_colons)
+service_id = parsed_by(ServiceId.from_colons)
 port_number = whole_number(0, 65535)

@@ -10,11 +10,10 @@ from node.once.explaining.question import Explanation, Question, RightTold
 from node.once.policy.cedar import open_policies
 from node.parts.database import open_database
 from node.settings import NodeSettings
-from scripts.arguments import add_config, moment, parsed_by
+from scripts.arguments import add_config, client_id, moment, service_id
 from scripts.databases import database_address
 from scripts.node import load_node_settings
 from scripts.service import log_to_stderr, run_service
-from trust.ids import ClientId, ServiceId
 
 _DATABASE = "node"
 
@@ -24,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Exit code 0: it may; 1: it may not; 2: bad usage, or it can't be told."
     add_config(parser, "node.toml")
     add = parser.add_argument
-    add("--client", type=parsed_by(ClientId.from_colons), required=True, help="who would call")
-    add("--service", type=parsed_by(ServiceId.from_colons), required=True,
+    add("--client", type=client_id, required=True, help="who would call")
+    add("--service", type=service_id, required=True,
         help="INSTANCE:CLASS:CODE:SUBSYSTEM:SERVICE[:VERSION]")  # fmt: skip
     add("--method", default="", help="of a REST call (GET)")
     add("--path", default="", help='of a REST call, behind the service code, as "/persons/1"')

@@ -33,8 +33,11 @@ from scripts.arguments import (
     Actions,
     add_action,
     add_config,
+    client_id,
     moment,
     parsed_by,
+    server_id,
+    service_id,
     whole_number,
 )
 from scripts.databases import database_address
@@ -43,7 +46,6 @@ from scripts.node import load_node_settings
 from scripts.service import log_to_stderr, run_service
 from trust.database import Pool
 from trust.errors import SacbeError
-from trust.ids import ClientId, ServerId, ServiceId
 
 Action = Callable[[NodeSettings, argparse.Namespace], Awaitable[int]]
 
@@ -96,13 +98,13 @@ def _add_request(actions: Actions) -> None:
     parser = add_action(actions, "request", "ask the provider of a service for a grant")
     parser.add_argument(
         "--client",
-        type=parsed_by(ClientId.from_colons),
+        type=client_id,
         required=True,
         help="who would get the right",
     )
     parser.add_argument(
         "--service",
-        type=parsed_by(ServiceId.from_colons),
+        type=service_id,
         required=True,
         help="INSTANCE:CLASS:CODE:SUBSYSTEM:SERVICE",
     )
@@ -119,7 +121,7 @@ def _add_request(actions: Actions) -> None:
     )
     parser.add_argument(
         "--server",
-        type=parsed_by(ServerId.from_colons),
+        type=server_id,
         help="the provider's node, should it have several",
     )
     parser.add_argument("--no-wait", action="store_true", help="only write it down")

@@ -8,10 +8,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from scripts.arguments import add_action
+from scripts.arguments import add_action, client_id, server_id
 from scripts.trustlist import load_trust_list
 from trust.errors import ExchangeError, MalformedMessage, SacbeError, StorageError
-from trust.ids import ClientId, ServerId
 from trust.pki.certificates import describe
 from trust.pki.keys import KEY_TYPES
 from trust.pki.keystore import KeyEntry, KeyStore
@@ -44,14 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     csr.add_argument(
         "--server",
-        type=_server,
+        type=server_id,
         required=True,
         metavar="INSTANCE:CLASS:CODE:SERVER",
         help="this node",
     )
     csr.add_argument(
         "--member",
-        type=_member,
+        type=client_id,
         metavar="INSTANCE:CLASS:CODE",
         help="whose messages a sign key signs; default: the server's owner",
     )
@@ -88,20 +87,6 @@ def _profile(text: str) -> str:
     except MalformedMessage as error:
         known = ", ".join(sorted(profile.rpartition(".")[2] for profile in PROFILES))
         raise argparse.ArgumentTypeError(f"{error}; known are {known}") from error
-
-
-def _server(text: str) -> ServerId:
-    try:
-        return ServerId.from_colons(text)
-    except MalformedMessage as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _member(text: str) -> ClientId:
-    try:
-        return ClientId.from_colons(text)
-    except MalformedMessage as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,12 +7,11 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 from node.archive.archived import archive_files_of
 from node.log.containers import Document, stamped_documents
@@ -23,22 +22,26 @@ from node.log.records import Side
 from node.parts.database import open_database
 from node.settings import NodeSettings
 from node.stamping.stamps import StampReader
-from scripts.arguments import add_action, add_config, moment, whole_number
+from scripts.arguments import (
+    add_action,
+    add_config,
+    client_id,
+    moment,
+    server_id,
+    service_id,
+    whole_number,
+)
 from scripts.databases import database_address
 from scripts.log_receipt import add_receipt, write_receipt_file
 from scripts.node import load_node_settings
 from scripts.service import log_to_stderr, run_service
 from trust.database import Pool
-from trust.errors import MalformedMessage
-from trust.ids import ClientId, ServerId, ServiceId
 
 _DATABASE = "node"
 _PAGE = 200
 _USUAL = 50  # rows that are listed
 _HEAD = ("TIME", "RECORD", "ROLE", "WHAT", "BYTES", "TIME-STAMP", "CLIENT", "SERVICE", "MESSAGE ID")
 _WIDTHS = (24, 9, 8, 8, 11, 20, 0, 0, 0)
-
-_Id = TypeVar("_Id")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for action in (search, export):
         _add_filters(action)
-    add_receipt(actions, _id(ClientId.from_colons))
+    add_receipt(actions, client_id)
 
 
 def _add_filters(action: argparse.ArgumentParser) -> None:
@@ -71,11 +74,11 @@ def _add_filters(action: argparse.ArgumentParser) -> None:
     action.add_argument("--from", dest="since", type=moment, metavar="TIME", help="from then on")
     action.add_argument("--until", type=moment, metavar="TIME",
                         help="before then")  # fmt: skip
-    action.add_argument("--peer", type=_id(ServerId.from_colons), metavar="SERVER",
+    action.add_argument("--peer", type=server_id, metavar="SERVER",
                         help="INSTANCE:CLASS:CODE:SERVER of the other node")  # fmt: skip
-    action.add_argument("--client", type=_id(ClientId.from_colons), metavar="CLIENT",
+    action.add_argument("--client", type=client_id, metavar="CLIENT",
                         help="INSTANCE:CLASS:CODE[:SUBSYSTEM] that asked")  # fmt: skip
-    action.add_argument("--service", type=_id(ServiceId.from_colons), metavar="SERVICE",
+    action.add_argument("--service", type=service_id, metavar="SERVICE",
                         help="INSTANCE:CLASS:CODE:SUBSYSTEM:SERVICE[:VERSION]")  # fmt: skip
     action.add_argument("--message-id", metavar="ID", help="the X-Road-Id that the client gave")
     action.add_argument("--exchange-id", metavar="ID", help="the id in every fault and log line")
@@ -88,16 +91,6 @@ def _add_filters(action: argparse.ArgumentParser) -> None:
                       help="responses alone")  # fmt: skip
     action.add_argument("--unstamped", action="store_true",
                         help="those without time-stamp alone")  # fmt: skip
-
-
-def _id(read: Callable[[str], _Id]) -> Callable[[str], _Id]:
-    def parse(text: str) -> _Id:
-        try:
-            return read(text)
-        except MalformedMessage as error:
-            raise argparse.ArgumentTypeError(error.text) from error
-
-    return parse
 
 
 def run(arguments: argparse.Namespace) -> int:

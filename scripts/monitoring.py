@@ -9,10 +9,8 @@ from datetime import UTC, datetime, timedelta
 from node.monitoring.report import ServiceSummary, summarize
 from node.parts.database import open_database
 from node.settings import NodeSettings
-from scripts.arguments import Actions, add_action, add_config, moment
+from scripts.arguments import Actions, add_action, add_config, moment, service_id
 from scripts.databases import database_address
-from trust.errors import MalformedMessage
-from trust.ids import ServiceId
 
 _DATABASE = "node"
 _A_DAY = timedelta(days=1)
@@ -31,18 +29,11 @@ def add_monitoring(actions: Actions) -> None:
     )
     action.add_argument(
         "--service",
-        type=_service,
+        type=service_id,
         metavar="SERVICE",
         help="only INSTANCE:CLASS:CODE:SUBSYSTEM:SERVICE[:VERSION]",
     )
     action.add_argument("--json", action="store_true", help="as JSON instead of a table")
-
-
-def _service(text: str) -> ServiceId:
-    try:
-        return ServiceId.from_colons(text)
-    except MalformedMessage as error:
-        raise argparse.ArgumentTypeError(error.text) from error
 
 
 async def tell_monitoring(settings: NodeSettings, arguments: argparse.Namespace) -> int:

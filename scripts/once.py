@@ -10,13 +10,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 
-from scripts.arguments import Actions, add_action, parsed_by, web_address
+from scripts.arguments import Actions, add_action, client_id, web_address
 from scripts.node import load_node_settings
 from scripts.once_report import add_report, tell_report
 from scripts.once_text import tell_answer, tell_plan
 from scripts.service import log_to_stderr, run_service
 from trust.errors import SacbeError
-from trust.ids import ClientId
 
 _PATIENCE = aiohttp.ClientTimeout(total=600, sock_connect=10)
 _LARGEST = 64 << 20  # bytes of an answer
@@ -53,7 +52,7 @@ def _add_question(actions: Actions, name: str, meaning: str) -> argparse.Argumen
     )
     action.add_argument(
         "--client",
-        type=parsed_by(ClientId.from_colons),
+        type=client_id,
         required=True,
         metavar="INSTANCE:CLASS:CODE[:SUBSYSTEM]",
         help="in whose name",

@@ -16,14 +16,13 @@ import msgspec
 from node.parts.database import open_database
 from node.reconciliation.wishes import FoundDifference, Outcome, Wish, Wishes
 from node.settings import NodeSettings
-from scripts.arguments import add_config
+from scripts.arguments import add_config, server_id
 from scripts.databases import database_address
 from scripts.node import load_node_settings
 from scripts.service import run_service
 from trust.database import Pool
-from trust.errors import MalformedMessage, SacbeError
+from trust.errors import SacbeError
 from trust.evidence.exchange_tree import DAY_SECONDS
-from trust.ids import ServerId
 
 _DATABASE = "node"
 _POLL = 0.2  # seconds
@@ -41,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser, "node.toml")
     parser.add_argument(
         "--peer",
-        type=_server,
+        type=server_id,
         required=True,
         metavar="SERVER",
         help="the other node, INSTANCE:CLASS:CODE:SERVER",
@@ -54,13 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="in UTC; of a day that is not over: up to now",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _server(text: str) -> ServerId:
-    try:
-        return ServerId.from_colons(text)
-    except MalformedMessage as error:
-        raise argparse.ArgumentTypeError(error.text) from error
 
 
 def _day(text: str) -> date:

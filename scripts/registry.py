@@ -18,10 +18,9 @@ from catalog.central.harvest.settings import CentralSettings
 from catalog.central.service import CentralCatalog
 from config.settings import load_settings
 from scripts.arguments import (
-    Actions,
     add_action,
-    add_config,
     add_example,
+    add_registry_action,
     print_example,
     whole_number,
 )
@@ -49,15 +48,17 @@ _EXAMPLES = {"registry": CentralSettings, "instance": RegistryDeclaration}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _add(actions, "run", "publish the configuration until stopped")
-    apply = _add(actions, "apply", "take over what an instance's declaration says")
+    add_registry_action(actions, "run", "publish the configuration until stopped")
+    apply = add_registry_action(actions, "apply", "take over what an instance's declaration says")
     apply.add_argument("declaration", type=Path, metavar="INSTANCE.TOML", help="everything decided")
     apply.add_argument("--dry-run", action="store_true", help="only say what would change")
     apply.add_argument("--by", default="", metavar="NAME", help="who decided, for the history")
-    anchor = _add(actions, "anchor", "write the anchor that nodes are configured with")
+    anchor = add_registry_action(
+        actions, "anchor", "write the anchor that nodes are configured with"
+    )
     anchor.add_argument("--external", action="store_true", help="the one for other instances")
     anchor.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")
-    history = _add(actions, "history", "show who changed what")
+    history = add_registry_action(actions, "history", "show who changed what")
     history.add_argument(
         "--limit",
         type=whole_number(1, 1_000_000),
@@ -70,25 +71,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_example(actions, _EXAMPLES)
 
 
-def _add(actions: Actions, name: str, meaning: str) -> argparse.ArgumentParser:
-    parser = add_action(actions, name, meaning)
-    add_config(parser, "registry.toml")
-    return parser
-
-
 def _add_key_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="key_action", metavar="ACTION", required=True)
-    create = _add(actions, "create", "make a key and announce its certificate")
+    create = add_registry_action(actions, "create", "make a key and announce its certificate")
     create.add_argument(
         "--source", choices=SOURCES, help="whose directory it signs; both when not given"
     )
     create.add_argument("--type", choices=KEY_TYPES, default="p256", help="default %(default)s")
-    _add(actions, "list", "show all keys")
+    add_registry_action(actions, "list", "show all keys")
     for name, meaning in (
         ("activate", "sign with this key from now on"),
         ("delete", "withdraw a key that does not sign"),
     ):
-        _add(actions, name, meaning).add_argument("id", metavar="ID", help="the key's id")
+        add_registry_action(actions, name, meaning).add_argument(
+            "id", metavar="ID", help="the key's id"
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:

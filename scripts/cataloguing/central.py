@@ -14,11 +14,17 @@ from catalog.central.service import CentralCatalog
 from catalog.central.versions import CatalogVersion
 from catalog.fields.mapping_file import MappingFile, file_problems, service_mapping
 from config.settings import load_settings
-from scripts.arguments import Actions, add_action, add_config, whole_number
+from scripts.arguments import (
+    Actions,
+    add_registry_action,
+    client_id,
+    service_id,
+    whole_number,
+)
 from scripts.cataloguing.opened import load_central, open_central
 from scripts.service import log_to_stderr, run_service
-from trust.errors import MalformedMessage, StorageError
-from trust.ids import ClientId, ServiceId
+from trust.errors import StorageError
+from trust.ids import ServiceId
 
 _NUMBER = whole_number(1, 2_000_000_000)
 _LIMIT = whole_number(1, 1_000_000)
@@ -27,47 +33,33 @@ _TIME = "%Y-%m-%d %H:%M:%SZ"
 
 def add_central(actions: Actions) -> None:
     """Declare the actions and their options."""
-    _add(actions, "harvest", "ask everybody for their services now, and renew the catalog")
-    harvested = _add(actions, "harvested", "show when what institutions tell changed")
-    harvested.add_argument("--provider", type=client, metavar="ID", help="only this subsystem's")
-    versions = _add(actions, "versions", "show the versions of the catalog and what changed")
+    add_registry_action(
+        actions, "harvest", "ask everybody for their services now, and renew the catalog"
+    )
+    harvested = add_registry_action(
+        actions, "harvested", "show when what institutions tell changed"
+    )
+    harvested.add_argument("--provider", type=client_id, metavar="ID", help="only this subsystem's")
+    versions = add_registry_action(
+        actions, "versions", "show the versions of the catalog and what changed"
+    )
     for parser in (harvested, versions):
         parser.add_argument(
             "--limit", type=_LIMIT, default=20, metavar="N", help="only the latest (%(default)d)"
         )
-    diff = _add(actions, "diff", "show what changed between two versions")
+    diff = add_registry_action(actions, "diff", "show what changed between two versions")
     diff.add_argument("before", type=_NUMBER, metavar="N", help="number of the earlier version")
     diff.add_argument("after", type=_NUMBER, nargs="?", metavar="M", help="default: the newest")
-    attach = _add(actions, "map", "say where facts stand in the answers of a plain service")
-    attach.add_argument("service", type=service, metavar="SERVICE", help="its id")
+    attach = add_registry_action(
+        actions, "map", "say where facts stand in the answers of a plain service"
+    )
+    attach.add_argument("service", type=service_id, metavar="SERVICE", help="its id")
     attach.add_argument("file", type=Path, metavar="FILE.MAPPING.TOML", help="the mapping file")
-    detach = _add(actions, "unmap", "take such a mapping away")
-    detach.add_argument("service", type=service, metavar="SERVICE", help="its id")
+    detach = add_registry_action(actions, "unmap", "take such a mapping away")
+    detach.add_argument("service", type=service_id, metavar="SERVICE", help="its id")
     for parser in (attach, detach):
         parser.add_argument("--by", default="", metavar="NAME", help="who decided")
-    _add(actions, "maps", "show the mappings that were attached")
-
-
-def _add(actions: Actions, name: str, meaning: str) -> argparse.ArgumentParser:
-    parser = add_action(actions, name, meaning)
-    add_config(parser, "registry.toml")
-    return parser
-
-
-def client(text: str) -> ClientId:
-    """An id as INSTANCE:CLASS:CODE:SUBSYSTEM."""
-    try:
-        return ClientId.from_colons(text)
-    except MalformedMessage as error:
-        raise argparse.ArgumentTypeError(error.text) from error
-
-
-def service(text: str) -> ServiceId:
-    """An id as INSTANCE:CLASS:CODE:SUBSYSTEM:SERVICE[:VERSION]."""
-    try:
-        return ServiceId.from_colons(text)
-    except MalformedMessage as error:
-        raise argparse.ArgumentTypeError(error.text) from error
+    add_registry_action(actions, "maps", "show the mappings that were attached")
 
 
 def tell_central(arguments: argparse.Namespace) -> int:

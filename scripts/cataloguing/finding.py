@@ -10,8 +10,7 @@ from catalog.central.entries import Catalog, CatalogService
 from catalog.central.search import CatalogHit, CatalogIndex, CatalogQuery, state_on
 from catalog.mapping import EndpointMapping
 from catalog.meaning.words import label_of
-from scripts.arguments import Actions, add_action, whole_number
-from scripts.cataloguing.central import service
+from scripts.arguments import Actions, add_action, service_id, whole_number
 from scripts.cataloguing.opened import load_central, node_catalog, registry_catalog
 
 _TEXTS = {
@@ -37,7 +36,7 @@ def add_finding(actions: Actions) -> None:
             help="default %(default)d",
         )  # fmt: skip
     show = add_action(actions, "show", "show what is known of a service")
-    show.add_argument("service", type=service, metavar="SERVICE", help="its id")
+    show.add_argument("service", type=service_id, metavar="SERVICE", help="its id")
     for parser in (search, show):
         parser.add_argument("--language", default="en", metavar="TAG", help="default %(default)s")
         source = parser.add_mutually_exclusive_group(required=True)

@@ -21,8 +21,8 @@ from config.settings import load_settings, located
 from scripts.arguments import (
     Actions,
     add_action,
-    add_config,
     add_example,
+    add_registry_action,
     print_example,
     whole_number,
 )
@@ -44,16 +44,18 @@ def add_vocabulary(actions: Actions) -> None:
     parser = add_action(actions, "vocabulary", meaning)
     inner = parser.add_subparsers(dest="vocabulary_action", metavar="ACTION", required=True)
     add_example(inner, _EXAMPLES)
-    apply = _add(inner, "apply", "take over what a declaration says")
+    apply = add_registry_action(inner, "apply", "take over what a declaration says")
     apply.add_argument("declaration", type=Path, metavar="ONCE.TOML", help="everything decided")
     apply.add_argument("--by", default="", metavar="NAME", help="who decided, for the history")
-    plan = _add(inner, "plan", "only say what taking over a declaration would change")
+    plan = add_registry_action(
+        inner, "plan", "only say what taking over a declaration would change"
+    )
     plan.add_argument("declaration", type=Path, metavar="ONCE.TOML", help="everything decided")
-    show = _add(inner, "show", "show what counts now, or counted")
+    show = add_registry_action(inner, "show", "show what counts now, or counted")
     show.add_argument("--version", type=_VERSIONS, metavar="N", help="a past one, by its number")
     show.add_argument("--language", default="en", metavar="TAG", help="default %(default)s")
     show.add_argument("--json", action="store_true", help="for programs")
-    history = _add(inner, "history", "show who changed what")
+    history = add_registry_action(inner, "history", "show who changed what")
     history.add_argument(
         "--limit",
         type=whole_number(1, 1_000_000),
@@ -75,12 +77,6 @@ def tell_vocabulary(arguments: argparse.Namespace) -> int:
     )
     log_to_stderr()
     return run_service(_act(settings, arguments), stopped=130)
-
-
-def _add(actions: Actions, name: str, meaning: str) -> argparse.ArgumentParser:
-    parser = add_action(actions, name, meaning)
-    add_config(parser, "registry.toml")
-    return parser
 
 
 async def _act(settings: RegistrySettings, arguments: argparse.Namespace) -> int:
