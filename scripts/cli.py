@@ -31,7 +31,32 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 is success, 1 a negative answer, 2 bad usage or unusable input."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:  # also while modules are still being imported
+        return 130
+
+
+def _run(words: Sequence[str]) -> int:
+    parsed = _parsed(words)
+    try:
+        return int(parsed.run(parsed))
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except SacbeError as error:
+        print(f"sacbe {parsed.command}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        print(f"sacbe {parsed.command}: {_in_words(error)}", file=sys.stderr)
+        return 2
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """The arguments, by the one command that is imported for them."""
     parser = argparse.ArgumentParser(
         prog="sacbe", description="A data-exchange node that speaks X-Road, and what belongs to it."
     )
@@ -48,23 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"scripts.{name}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
-    parsed = parser.parse_args(words)
-    try:
-        return int(parsed.run(parsed))
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except SacbeError as error:
-        print(f"sacbe {parsed.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    except OSError as error:
-        print(f"sacbe {parsed.command}: {_in_words(error)}", file=sys.stderr)
-        return 2
+    return parser.parse_args(words)
 
 
 def _in_words(error: OSError) -> str:
