@@ -63,6 +63,9 @@ def _at_a_node(path: Path) -> None:
         f"  {_memory() - before:.0f} MB more memory with it, {_peak() - before:.0f} MB at the peak"
     )
     after = _memory()
+    later = _timed("read beside the same one", lambda: decode_catalog(raw, catalog))
+    _tell(f"  {_memory() - after:.0f} MB more memory with {len(later.services)} services twice")
+    after = _memory()
     index = _timed("made ready for searching", lambda: CatalogIndex(catalog))
     _tell(f"  {_memory() - after:.0f} MB more memory with that")
     for name, query in _QUERIES.items():
