@@ -183,7 +183,7 @@ def test_a_node_s_catalog_is_searched_offline(
     first, second, last = text.splitlines()
     assert first == "LARGE:GOV:00000:registry3:service3  Facts of kind 3"
     assert second == "    fact 3 1  <urn:large:concept:3:1>"
-    assert last.startswith("1 services, page 1 of 1, catalog version 1 of 2026-01-01 00:00Z")
+    assert last.startswith("1 service, page 1 of 1, catalog version 1 of 2026-01-01 00:00Z")
     named = "LARGE:GOV:00000:registry3:service3"
     status, text = said(capsys, "show", named, "--language", "es", "--node-config", node)
     assert "dato 3 1  <urn:large:concept:3:1>" in text
