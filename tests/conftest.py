@@ -1,11 +1,24 @@
 """What all tests share."""
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 
 from tests.database_fixtures import database_dsn, module_database_dsn, postgres_server
 from tests.grouping import group_of
 
 __all__ = ["database_dsn", "module_database_dsn", "postgres_server"]
+
+
+@pytest.fixture(autouse=True)
+def _logs_end_with_their_test() -> Iterator[None]:
+    """A command sends logs to the standard error of its own test, which is closed behind it."""
+    yield
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if type(handler) is logging.StreamHandler:  # and none of pytest's own kinds
+            root.removeHandler(handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
