@@ -16,16 +16,14 @@ from node.archive.check import check_archive
 from node.archive.recipients import ENDING, decrypt
 from node.archive.store import ArchiveStore
 from node.log.messagelog import MessageLog
-from node.parts.database import open_database
 from node.settings import NodeSettings
 from node.stamping.stamps import StampReader
 from scripts.arguments import add_action, add_config
-from scripts.databases import database_address
 from scripts.node import load_node_settings
+from scripts.node_database import node_database
 from scripts.service import log_to_stderr, run_service
 from trust.errors import StorageError
 
-_DATABASE = "node"
 _PAGE = 500
 _TURN = 0.5  # seconds between two attempts to be the one who archives
 _HEAD = ("MADE", "RECORDS", "BYTES", "STORED", "GROUP", "FILE")
@@ -72,22 +70,18 @@ async def _opened(settings: NodeSettings) -> AsyncIterator[tuple[Archiver, Archi
     store = open_archive_store(settings.archive)
     if store is None:
         raise StorageError("The settings name no archive.store")
-    async with database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn:
-        pool = await open_database(dsn, settings)
-        try:
-            yield (
-                Archiver(
-                    pool,
-                    MessageLog(pool, settings.log),
-                    StampReader(pool),
-                    store,
-                    settings.archive,
-                    settings.data / "archive",
-                ),
+    async with node_database(settings) as pool:
+        yield (
+            Archiver(
+                pool,
+                MessageLog(pool, settings.log),
+                StampReader(pool),
                 store,
-            )
-        finally:
-            await pool.close()
+                settings.archive,
+                settings.data / "archive",
+            ),
+            store,
+        )
 
 
 # --- list -----------------------------------------------------------------------------------------

@@ -21,17 +21,15 @@ from catalog.store import ServiceStore
 from node.internal_tls import open_internal_identity
 from node.metadata.descriptions import sources_of
 from node.network.information_system import Download, InformationSystem
-from node.parts.database import open_database
 from node.settings import NodeSettings
 from scripts.arguments import Actions, add_action, add_config
 from scripts.cataloguing.mappings import Described, facts_told
-from scripts.databases import database_address
+from scripts.node_database import node_database
 from trust.errors import ExchangeError
 from trust.ids import ClientId, ServiceId
 from trust.pki.keyfiles import open_folder
 from trust.secrets import read_secret
 
-DATABASE = "node"
 _NOBODY = ClientId("none", "none", "none", "none")
 _MAX_FULL_CHECK = 2 << 20  # bytes; beyond it the full check takes minutes
 _MAX_FINDINGS = 50
@@ -68,12 +66,8 @@ class Finding:
 
 async def check(settings: NodeSettings) -> int:
     """Tell the oddities of every description; 1 when one can't be had or read, 0 otherwise."""
-    async with database_address(settings.data, DATABASE, settings.database.dsn_file) as dsn:
-        pool = await open_database(dsn, settings)
-        try:
-            conf = await ServiceStore(pool).load_declared()
-        finally:
-            await pool.close()
+    async with node_database(settings) as pool:
+        conf = await ServiceStore(pool).load_declared()
     systems = information_systems(settings)
     try:
         found = [

@@ -8,14 +8,11 @@ from node.once.explaining.explainer import Explainer, Policies
 from node.once.explaining.page import explanation_json
 from node.once.explaining.question import Explanation, Question, RightTold
 from node.once.policy.cedar import open_policies
-from node.parts.database import open_database
 from node.settings import NodeSettings
 from scripts.arguments import add_config, client_id, moment, service_id
-from scripts.databases import database_address
 from scripts.node import load_node_settings
+from scripts.node_database import node_database
 from scripts.service import log_to_stderr, run_service
-
-_DATABASE = "node"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,14 +49,10 @@ async def tell(settings: NodeSettings, arguments: argparse.Namespace) -> int:
         purpose=arguments.purpose,
         fields=tuple(arguments.fields),
     )
-    async with database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn:
-        pool = await open_database(dsn, settings)
-        try:
-            lists = settings.data / "trust-lists"
-            explainer = Explainer(pool, lists, lambda: datetime.now(UTC), _policies(settings))
-            answer = await explainer.explain(question)
-        finally:
-            await pool.close()
+    async with node_database(settings) as pool:
+        lists = settings.data / "trust-lists"
+        explainer = Explainer(pool, lists, lambda: datetime.now(UTC), _policies(settings))
+        answer = await explainer.explain(question)
     print(explanation_json(answer).decode() if arguments.json else "\n".join(lines_of(answer)))
     return 0 if answer.allowed else 1
 

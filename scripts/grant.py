@@ -10,8 +10,7 @@ import getpass
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -27,7 +26,6 @@ from node.once.granting.asking import Asking
 from node.once.granting.book import GrantBook
 from node.once.granting.deciding import Deciding
 from node.once.granting.rows import By
-from node.parts.database import open_database
 from node.settings import NodeSettings
 from scripts.arguments import (
     Actions,
@@ -40,16 +38,14 @@ from scripts.arguments import (
     service_id,
     whole_number,
 )
-from scripts.databases import database_address
 from scripts.grant_text import came_of, grant_json, grant_text, list_json, list_text
 from scripts.node import load_node_settings
+from scripts.node_database import node_database
 from scripts.service import log_to_stderr, run_service
-from trust.database import Pool
 from trust.errors import SacbeError
 
 Action = Callable[[NodeSettings, argparse.Namespace], Awaitable[int]]
 
-_DATABASE = "node"
 _POLL = 0.2  # seconds
 _PATIENCE = 30.0  # seconds until a running node has tried
 
@@ -170,18 +166,8 @@ async def carry_out(settings: NodeSettings, arguments: argparse.Namespace) -> in
     return await _ACTIONS[arguments.action](settings, arguments)
 
 
-@asynccontextmanager
-async def _opened(settings: NodeSettings) -> AsyncIterator[Pool]:
-    async with database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn:
-        pool = await open_database(dsn, settings)
-        try:
-            yield pool
-        finally:
-            await pool.close()
-
-
 async def _list(settings: NodeSettings, arguments: argparse.Namespace) -> int:
-    async with _opened(settings) as pool:
+    async with node_database(settings) as pool:
         book = GrantBook(pool)
         side = None if arguments.side is None else Side(arguments.side)
         grants = await book.all(side=side, states=[GrantState(one) for one in arguments.state])
@@ -192,7 +178,7 @@ async def _list(settings: NodeSettings, arguments: argparse.Namespace) -> int:
 
 
 async def _show(settings: NodeSettings, arguments: argparse.Namespace) -> int:
-    async with _opened(settings) as pool:
+    async with node_database(settings) as pool:
         book, number = GrantBook(pool), arguments.number
         grant, steps = await book.find(number), await book.steps(number)
         telling = (await book.telling([number])).get(number)
@@ -211,7 +197,7 @@ async def _request(settings: NodeSettings, arguments: argparse.Namespace) -> int
         arguments.reason,
     )
     _check_end(asked.terms)
-    async with _opened(settings) as pool:
+    async with node_database(settings) as pool:
         if not (await ServiceStore(pool).load()).hosts(asked.client):
             raise NotDone(f"{asked.client.colons} is no registered client of this node")
         asking = Asking(pool, settings.server)
@@ -239,7 +225,7 @@ async def _until_told(book: GrantBook, number: int) -> int:
 
 
 async def _approve(settings: NodeSettings, arguments: argparse.Namespace) -> int:
-    async with _opened(settings) as pool:
+    async with node_database(settings) as pool:
         grant = await GrantBook(pool).find(arguments.number)
         terms = _terms(grant.asked.terms, arguments)
         if grant.state is GrantState.WAITING:
@@ -258,7 +244,7 @@ async def _approve(settings: NodeSettings, arguments: argparse.Namespace) -> int
 
 async def _end(settings: NodeSettings, arguments: argparse.Namespace) -> int:
     number, reason = arguments.number, arguments.reason or ""
-    async with _opened(settings) as pool:
+    async with node_database(settings) as pool:
         match arguments.action:
             case "refuse":
                 await Deciding(pool).refuse(number, _by(arguments), reason)

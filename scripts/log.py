@@ -19,7 +19,6 @@ from node.log.export import export_folder, export_zip
 from node.log.listing import LoggedMessage, Standing
 from node.log.messagelog import MessageLog, Place, RecordQuery
 from node.log.records import Side
-from node.parts.database import open_database
 from node.settings import NodeSettings
 from node.stamping.stamps import StampReader
 from scripts.arguments import (
@@ -31,13 +30,12 @@ from scripts.arguments import (
     service_id,
     whole_number,
 )
-from scripts.databases import database_address
 from scripts.log_receipt import add_receipt, write_receipt_file
 from scripts.node import load_node_settings
+from scripts.node_database import node_database
 from scripts.service import log_to_stderr, run_service
 from trust.database import Pool
 
-_DATABASE = "node"
 _PAGE = 200
 _USUAL = 50  # rows that are listed
 _HEAD = ("TIME", "RECORD", "ROLE", "WHAT", "BYTES", "TIME-STAMP", "CLIENT", "SERVICE", "MESSAGE ID")
@@ -104,12 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
 @asynccontextmanager
 async def _opened(settings: NodeSettings) -> AsyncIterator[tuple[MessageLog, Pool]]:
     """The node's log, to be read, and its database; the node may run or not."""
-    async with database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn:
-        pool = await open_database(dsn, settings)
-        try:
-            yield MessageLog(pool, settings.log), pool
-        finally:
-            await pool.close()
+    async with node_database(settings) as pool:
+        yield MessageLog(pool, settings.log), pool
 
 
 def _query(arguments: argparse.Namespace) -> RecordQuery:

@@ -7,12 +7,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from node.monitoring.report import ServiceSummary, summarize
-from node.parts.database import open_database
 from node.settings import NodeSettings
 from scripts.arguments import Actions, add_action, add_config, moment, service_id
-from scripts.databases import database_address
+from scripts.node_database import node_database
 
-_DATABASE = "node"
 _A_DAY = timedelta(days=1)
 _HEAD = ("REQUESTS", "FAILED", "MEAN ms", "95% ms", "MAX ms", "ROLE", "SERVICE AND ENDPOINT")
 
@@ -40,12 +38,8 @@ async def tell_monitoring(settings: NodeSettings, arguments: argparse.Namespace)
     """Print the summary; the node may run or not."""
     until = arguments.until or datetime.now(UTC)
     since = arguments.since or until - _A_DAY
-    async with database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn:
-        pool = await open_database(dsn, settings)
-        try:
-            found = await summarize(pool, since, until, arguments.service)
-        finally:
-            await pool.close()
+    async with node_database(settings) as pool:
+        found = await summarize(pool, since, until, arguments.service)
     if arguments.json:
         print(_json(found, since, until))
     else:

@@ -21,10 +21,11 @@ from node.app import Node
 from node.parts.database import open_database
 from node.settings import NodeSettings
 from scripts.arguments import add_action, add_config, add_example, print_example
-from scripts.databases import database_address, read_dsn
+from scripts.databases import read_dsn
 from scripts.descriptions import add_services, check, describe
 from scripts.mapped_services import judge_declaration
 from scripts.monitoring import add_monitoring, tell_monitoring
+from scripts.node_database import node_address
 from scripts.service import log_to_stderr, run_service, run_until_stopped
 from scripts.telling import tell_changes
 from scripts.witnesses import add_witness, tell_node
@@ -34,7 +35,6 @@ from trust.errors import ConfigurationError, ConfigurationProblem, MalformedMess
 from trust.globalconf import Anchor
 from trust.secrets import read_secret
 
-_DATABASE = "node"
 _EXAMPLES = {"node": NodeSettings, "services": ServicesDeclaration, "mapping": MappingFile}
 
 
@@ -120,7 +120,7 @@ async def _serve(settings: NodeSettings) -> int:
     check_files(settings)
     password = read_secret(settings.keys.password_file)
     async with (
-        database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn,
+        node_address(settings) as dsn,
         Node(settings, dsn, password) as node,
     ):
         ports = ", ".join(f"{name} {listener.number}" for name, listener in node.ports.items())
@@ -130,7 +130,7 @@ async def _serve(settings: NodeSettings) -> int:
 
 
 async def _apply(settings: NodeSettings, arguments: argparse.Namespace) -> int:
-    async with database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn:
+    async with node_address(settings) as dsn:
         changes = await apply_services(
             settings,
             dsn,

@@ -10,13 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 from catalog.terms import Refusal
 from node.once.figures import By, Figures, figures_of
-from node.parts.database import open_database
 from node.settings import NodeSettings
 from scripts.arguments import Actions, add_action, add_config, moment
-from scripts.databases import database_address
+from scripts.node_database import node_database
 from trust.errors import SacbeError
 
-_DATABASE = "node"
 _A_YEAR = timedelta(days=365)
 _NUMBERS = ("answers", "given", "withheld", "questions", "fetched", "spared")
 _HEAD = ("ANSWERS", "GIVEN", "WITHHELD", "QUESTIONS", "FETCHED", "SPARED", "REFUSED")
@@ -48,12 +46,8 @@ async def tell_report(settings: NodeSettings, arguments: argparse.Namespace) -> 
     since = arguments.since or until - _A_YEAR
     if since >= until:
         raise SacbeError(f"--since {since.isoformat()} is not before --until {until.isoformat()}")
-    async with database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn:
-        pool = await open_database(dsn, settings)
-        try:
-            found = await figures_of(pool, since, until, arguments.by)
-        finally:
-            await pool.close()
+    async with node_database(settings) as pool:
+        found = await figures_of(pool, since, until, arguments.by)
     if arguments.json:
         print(_json(found, since, until, arguments.by))
     elif arguments.csv:

@@ -13,18 +13,16 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
-from node.parts.database import open_database
 from node.reconciliation.wishes import FoundDifference, Outcome, Wish, Wishes
 from node.settings import NodeSettings
 from scripts.arguments import add_config, server_id
-from scripts.databases import database_address
 from scripts.node import load_node_settings
+from scripts.node_database import node_database
 from scripts.service import run_service
 from trust.database import Pool
 from trust.errors import SacbeError
 from trust.evidence.exchange_tree import DAY_SECONDS
 
-_DATABASE = "node"
 _POLL = 0.2  # seconds
 _TAKEN = 30.0  # seconds until a node has begun, one comparison at a time
 _SETTLED = 5  # seconds; exchanges of a day that is not over are compared up to there
@@ -81,12 +79,8 @@ def _until(day: date, now: datetime) -> int:
 
 
 async def _reconcile(settings: NodeSettings, wish: Wish, *, as_json: bool) -> int:
-    async with database_address(settings.data, _DATABASE, settings.database.dsn_file) as dsn:
-        pool = await open_database(dsn, settings)
-        try:
-            outcome = await compare(pool, wish)
-        finally:
-            await pool.close()
+    async with node_database(settings) as pool:
+        outcome = await compare(pool, wish)
     print(_json(wish, outcome) if as_json else "\n".join(_lines(wish, outcome)), flush=True)
     if outcome.problem:
         return 2

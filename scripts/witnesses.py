@@ -4,11 +4,10 @@ import argparse
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from node.parts.database import open_database
 from node.settings import NodeSettings
 from node.witness.standing import OwnLog, load_own_log
 from scripts.arguments import Actions, add_action, add_config
-from scripts.databases import database_address
+from scripts.node_database import node_database
 from trust.witness.witness_store import KeptAlarm, KeptLog, WitnessStore
 
 _TIME = "%Y-%m-%d %H:%M:%SZ"
@@ -28,14 +27,10 @@ def add_witness(actions: Actions, config: str) -> None:
 
 async def tell_node(settings: NodeSettings, arguments: argparse.Namespace) -> int:
     """How a node's own log stands, and the logs of others."""
-    async with database_address(settings.data, "node", settings.database.dsn_file) as dsn:
-        pool = await open_database(dsn, settings)
-        try:
-            if arguments.settle is None:
-                _tell_own(await load_own_log(pool), print)
-            return await tell_witnesses(WitnessStore(pool), arguments)
-        finally:
-            await pool.close()
+    async with node_database(settings) as pool:
+        if arguments.settle is None:
+            _tell_own(await load_own_log(pool), print)
+        return await tell_witnesses(WitnessStore(pool), arguments)
 
 
 async def tell_witnesses(store: WitnessStore, arguments: argparse.Namespace) -> int:
