@@ -55,7 +55,9 @@ def from_text(text: str, kind: FactType) -> object:
     if kind in (FactType.INTEGER, FactType.NUMBER) and (
         found := _LEXICAL_NUMBER.fullmatch(stripped)
     ):
-        return Number(("-" if found[1] == "-" else "") + found[2])
+        number = Number(("-" if found[1] == "-" else "") + found[2])
+        if conforms(number, kind):  # 1E0 is no whole number
+            return number
     if kind is FactType.DATE and (zoned := _ZONED_DAY.fullmatch(stripped)):
         return zoned[1]
     if kind is FactType.DATETIME:
