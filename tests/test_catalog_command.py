@@ -42,6 +42,7 @@ SERVICE = CatalogService(
     availability=Availability(NOON, 10, 9),
 )
 NAME = SERVICE.id.colons
+DESCRIBED = ServiceId(PERSONS, "described")
 MAPPING = """
 [[endpoints]]
 method = "GET"
@@ -51,6 +52,13 @@ fields = [{ name = "born", path = "/born", concept = "urn:ex:birth", type = "dat
 """
 
 
+DESCRIPTION = b"""{"openapi": "3.0.3", "info": {"title": "People", "version": "1"}, "paths":
+{"/people/{id}": {"get": {"parameters": [{"name": "id", "in": "path", "required": true,
+"schema": {"type": "string"}}], "responses": {"200": {"description": "", "content":
+{"application/json": {"schema": {"type": "object", "additionalProperties": false,
+"properties": {"born": {"type": "string", "format": "date"}}}}}}}}}}}"""
+
+
 async def filled(dsn: str) -> None:
     pool = await open_pool(dsn, "test")
     await migrate(pool, "registry", MIGRATIONS)
@@ -58,8 +66,10 @@ async def filled(dsn: str) -> None:
     await registry.apply(example_records(), by="clerk", at=NOON)
     central = CentralCatalog(pool, registry, CatalogSettings())
     await central.prepare()
-    told = KnownProvider(PERSONS, NOON, NOON, services=(SERVICE,))
+    described = CatalogService(DESCRIBED, ServiceType.OPENAPI, plain=True, description_digest="d1")
+    told = KnownProvider(PERSONS, NOON, NOON, services=(SERVICE, described))
     await central.harvest.keep(None, told)
+    await central.library.keep(PERSONS, "d1", DESCRIPTION, NOON)
     await central.renew()
     await pool.close()
 
@@ -96,7 +106,8 @@ def test_versions_and_what_was_harvested_are_told(
     assert f"    + service {NAME}: REST\n" in text
     status, text = said(capsys, "harvested", "--provider", PERSONS.colons, "--config", config)
     assert (status, text.count(NAME)) == (0, 1)
-    assert said(capsys, "harvested", "--provider", "TEST:GOV:1", "--config", config) == (0, "")
+    status, text = said(capsys, "harvested", "--provider", "TEST:GOV:1", "--config", config)
+    assert (status, text) == (0, "TEST:GOV:1: nothing was harvested yet\n")
 
 
 def test_a_mapping_is_attached_and_taken_away(
@@ -129,6 +140,17 @@ def test_a_bad_mapping_is_refused_with_its_line(
     file.write_text(MAPPING.replace("/people/{id}", "/people/{other}"), encoding="utf-8")
     status, text = said(capsys, "map", NAME, file, "--config", config)
     assert (status, "bad.mapping.toml:" in text) == (2, True)
+
+
+def test_a_mapping_is_compared_with_the_description_that_was_harvested(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = config.with_name("persons.mapping.toml")
+    assert said(capsys, "map", DESCRIBED.colons, file, "--config", config)[0] == 0
+    file.write_text(MAPPING.replace('"/born"', '"/birth"'), encoding="utf-8")
+    status, text = said(capsys, "map", DESCRIBED.colons, file, "--config", config)
+    assert status == 2
+    assert "persons.mapping.toml:6: found '/birth', expected a field of the descr" in text
 
 
 def test_a_round_says_who_did_not_answer(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

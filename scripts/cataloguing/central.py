@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from catalog.central.differences import differences
-from catalog.central.entries import Catalog
+from catalog.central.entries import Catalog, CatalogService
 from catalog.central.harvest.rounds import Asked
 from catalog.central.service import CentralCatalog
 from catalog.central.versions import CatalogVersion
 from catalog.fields.mapping_file import MappingFile, file_problems, service_mapping
-from config.settings import load_settings
+from config.settings import load_settings, located
 from scripts.arguments import (
     Actions,
     add_registry_action,
@@ -21,11 +21,12 @@ from scripts.arguments import (
     service_id,
     whole_number,
 )
+from scripts.cataloguing.attaching import contradictions_kept
 from scripts.cataloguing.opened import load_central, open_central
 from scripts.service import log_to_stderr, run_service
-from trust.errors import StorageError
-from trust.ids import ServiceId
+from trust.errors import ConfigurationError, StorageError
 
+_SERVICE = "INSTANCE:CLASS:CODE:SUBSYSTEM:SERVICE[:VERSION]"
 _NUMBER = whole_number(1, 2_000_000_000)
 _LIMIT = whole_number(1, 1_000_000)
 _TIME = "%Y-%m-%d %H:%M:%SZ"
@@ -53,10 +54,10 @@ def add_central(actions: Actions) -> None:
     attach = add_registry_action(
         actions, "map", "say where facts stand in the answers of a plain service"
     )
-    attach.add_argument("service", type=service_id, metavar="SERVICE", help="its id")
+    attach.add_argument("service", type=service_id, metavar="SERVICE", help=_SERVICE)
     attach.add_argument("file", type=Path, metavar="FILE.MAPPING.TOML", help="the mapping file")
     detach = add_registry_action(actions, "unmap", "take such a mapping away")
-    detach.add_argument("service", type=service_id, metavar="SERVICE", help="its id")
+    detach.add_argument("service", type=service_id, metavar="SERVICE", help=_SERVICE)
     for parser in (attach, detach):
         parser.add_argument("--by", default="", metavar="NAME", help="who decided")
     add_registry_action(actions, "maps", "show the mappings that were attached")
@@ -113,9 +114,13 @@ async def _renew(central: CentralCatalog) -> None:
 
 
 async def _harvested(central: CentralCatalog, arguments: argparse.Namespace) -> int:
-    for item in await central.harvest.changes(arguments.limit, arguments.provider):
+    found = await central.harvest.changes(arguments.limit, arguments.provider)
+    for item in found:
         print(f"{item.number}  {item.at:{_TIME}}  {item.provider.colons}")
         _tell_lines(item.changes)
+    if not found:
+        whose = arguments.provider.colons if arguments.provider else "Nobody"
+        print(f"{whose}: nothing was harvested yet", file=sys.stderr)
     return 0
 
 
@@ -151,18 +156,21 @@ async def _whole(central: CentralCatalog, number: int | None) -> Catalog:
 
 
 async def _map(central: CentralCatalog, arguments: argparse.Namespace) -> int:
-    file = load_settings(MappingFile, arguments.file, check=file_problems)
+    file = load_settings(MappingFile, arguments.file)
+    mapping, catalog = service_mapping(file), await central.versions.catalog()
+    found = None if catalog is None else catalog.service.get(arguments.service)
+    against = await contradictions_kept(central, found, mapping)
+    if problems := located(arguments.file, [*file_problems(file), *against]):
+        raise ConfigurationError(sorted(problems, key=lambda problem: problem.line))
     by, at = arguments.by or getpass.getuser(), datetime.now(UTC)
-    await central.harvest.attach(arguments.service, service_mapping(file), by=by, at=at)
+    await central.harvest.attach(arguments.service, mapping, by=by, at=at)
     await _renew(central)
-    await _warn(central, arguments.service)
+    _warn(found)
     return 0
 
 
-async def _warn(central: CentralCatalog, mapped: ServiceId) -> None:
+def _warn(found: CatalogService | None) -> None:
     """Say when a mapping has no effect: nobody offers the service, or its node maps it itself."""
-    catalog = await central.versions.catalog()
-    found = None if catalog is None else catalog.service.get(mapped)
     if found is None:
         print("Note: no such service is in the catalog yet", file=sys.stderr)
     elif not found.plain:
@@ -179,7 +187,10 @@ async def _unmap(central: CentralCatalog, arguments: argparse.Namespace) -> int:
 
 
 async def _maps(central: CentralCatalog, _arguments: argparse.Namespace) -> int:
-    for one in await central.harvest.attached():
+    attached = await central.harvest.attached()
+    if not attached:
+        print("No mapping is attached", file=sys.stderr)
+    for one in attached:
         fields = sum(len(endpoint.fields) for endpoint in one.mapping.endpoints)
         print(f"{one.service.colons}  {fields} fields  {one.at:{_TIME}}  {one.by}")
     return 0
