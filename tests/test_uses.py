@@ -229,22 +229,10 @@ async def test_a_clock_that_lags_behind_gains_nothing(pool: Pool) -> None:
     assert await store.take_call(1, QUOTA, NOW) == 3
 
 
-async def test_uses_of_a_grant_are_counted(log: MessageLog) -> None:
-    store = UseStore(log._pool)
-    for number, (grant, at, refusal) in enumerate(
-        [(7, NOW, ""), (7, NOW - timedelta(days=2), ""), (8, NOW, ""), (7, NOW, "grant_expired")]
-    ):
-        use = sample_use(number, grant=grant, time=at, refusal=refusal)
-        await log.append(sample_record(use=use))
-    assert await store.calls_of(7, NOW - timedelta(days=1)) == 1
-
-
 async def test_a_database_that_is_away_lets_nobody_pass(database_dsn: str) -> None:
     async with broken_way_to(database_dsn, quick()) as (log, proxy):
         proxy.close_all()
         store = UseStore(log._pool)
         with pytest.raises(StorageError):
             await store.take_call(1, QUOTA, NOW)
-        with pytest.raises(StorageError):
-            await store.calls_of(1, NOW)
         proxy.open = True

@@ -5,13 +5,14 @@ import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog.central.entries import Catalog
 from catalog.meaning import encoding
 from catalog.meaning.changes import difference, facts_of
 from catalog.meaning.encoding import from_json, to_json
@@ -27,6 +28,7 @@ from catalog.meaning.vocabulary import (
     Vocabulary,
 )
 from catalog.meaning.words import label_of, tag_of
+from node.once.resolver.planning.index import CatalogIndex
 from tests.vocabularies import (
     BASE,
     BIRTH,
@@ -179,16 +181,17 @@ def test_facts_that_nobody_has_are_named_at_the_procedure(
 
 
 def test_the_territory_s_own_authority_comes_first() -> None:
-    own = EXAMPLE.authority(BIRTH, "13001", DAY)
+    index = CatalogIndex(Catalog("EX", 1, datetime(2026, 3, 1, tzinfo=UTC), vocabulary=EXAMPLE))
+    own = index.authority(BIRTH, "13001", DAY)
     assert own is not None
     assert own.service == PUPILS[0]
-    common = EXAMPLE.authority(BIRTH, "13002", DAY)
+    common = index.authority(BIRTH, "13002", DAY)
     assert common is not None
     assert common.service == PERSON
-    later = EXAMPLE.authority(BIRTH, "13002", date(2027, 1, 1))
+    later = index.authority(BIRTH, "13002", date(2027, 1, 1))
     assert later is not None
     assert later.service == COPY
-    assert EXAMPLE.authority(SCHOOL, "13002", date(2025, 12, 31)) is None
+    assert index.authority(SCHOOL, "13002", date(2025, 12, 31)) is None
 
 
 @pytest.mark.parametrize(

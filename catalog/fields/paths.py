@@ -1,6 +1,7 @@
 """Where fields stand in answers: JSON pointers and paths of element names, checked and split."""
 
 import re
+from collections.abc import Callable
 from urllib.parse import unquote
 
 ANY = "*"  # every item of a list, in a pointer
@@ -45,6 +46,11 @@ def is_template(path: str) -> bool:
 def template_names(path: str) -> tuple[str, ...]:
     """The parameters of a path, in order."""
     return tuple(_PARAMETER.findall(path))
+
+
+def filled(path: str, value_of: Callable[[str], str]) -> str:
+    """The path with what is given for each of its parameters."""
+    return _PARAMETER.sub(lambda match: value_of(match[1]), path)
 
 
 def same_template(one: str, other: str) -> bool:

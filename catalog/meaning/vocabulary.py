@@ -8,7 +8,7 @@ BRegDCAT-AP 2 (base registry); the EU's evidence broker and data service directo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
@@ -212,20 +212,5 @@ class Vocabulary:
             for instance in template.instances
         )
 
-    def authority(self, concept: str, territory: str, day: date) -> Authority | None:
-        """Who counts for a fact: the territory's own authority, else the one for everywhere."""
-        valid = [one for one in self.authorities_of.get(concept, ()) if one.holds(day)]
-        own = [one for one in valid if one.territory == territory]
-        common = [one for one in valid if one.territory == EVERYWHERE]
-        return next(iter((*own, *common)), None)
-
 
 NO_VOCABULARY = Vocabulary()
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A value for a concept, as it stands in evidence."""
-
-    concept: str
-    value: object = field(repr=False)

@@ -28,7 +28,6 @@ from trust.settings import required, setting
 _LOG = logging.getLogger(__name__)
 
 KEY_FILE = "pseudonyms.key"
-PSEUDONYM_BYTES = 32
 _KEY_BYTES, _SALT_BYTES, _NONCE_BYTES = 32, 16, 12
 _MAGIC = b"sacbe-pseudonyms-1\n"
 _DOMAIN = b"sacbe subject 1\n"

@@ -1,4 +1,4 @@
-"""Uses in the database: those of refused calls, and how often a grant was used.
+"""Uses of refused calls in the database, and the calls that count against quotas.
 
 What gives facts is kept with its message (node/log/writer.py). A refusal has no message to be kept
 with: it is written apart, a little later, in groups, and never makes anybody wait; under a flood of
@@ -109,17 +109,6 @@ class UseStore:
             self._refused.clear()
         self._refused[client] += 1
         return self._refused[client] > self._most_of_one
-
-    async def calls_of(self, grant: int, since: datetime) -> int:
-        """How often facts were given by a grant after a moment; raises StorageError."""
-        with storage_errors(_UNUSABLE):
-            found = await self._pool.fetchval(
-                "SELECT count(*) FROM data_use WHERE grant_number = $1 AND time > $2"
-                " AND side = 'provider' AND refusal = ''",
-                grant,
-                since,
-            )
-        return int(found)
 
     async def take_call(self, grant: int, quota: Quota, at: datetime) -> int | None:
         """Count a call against the quota of a grant, exactly once among all processes.

@@ -20,13 +20,13 @@ from datetime import datetime
 from aiohttp import web
 
 from catalog.central.entries import CatalogNow
+from catalog.fields.json_text import build_json
 from node.exchange.clients import SpeakingClient
 from node.exchange.consumer import Consumer
 from node.exchange.respond import origin_target, request_pieces, respond_bytes
 from node.log.uses import Classify, DataUse, Pseudonym
 from node.messages.rest import CLIENT
 from node.once.resolver.evidence import NoCatalog, Resolver
-from node.once.resolver.json_values import write_json
 from node.once.resolver.openapi import openapi_document
 from node.once.resolver.planning.index import CatalogIndex
 from node.once.resolver.problems import Refused, tell_refused
@@ -68,7 +68,7 @@ class OnceApi:
         path = origin_target(request).partition("?")[0]
         if path == f"{ROOT}/openapi.json":
             _require_method(request, "GET")
-            return await respond_bytes(request, 200, _JSON, write_json(openapi_document()))
+            return await respond_bytes(request, 200, _JSON, build_json(openapi_document()))
         page = self._pages().get(path)
         if page is not None:
             _require_method(request, "POST")
@@ -86,7 +86,7 @@ class OnceApi:
         caller = self._caller(request).id
         body = await self._body(request)
         answer = await self.previews.answer(request, caller, preview, action, body)
-        return await respond_bytes(request, 200, _JSON, write_json(answer))
+        return await respond_bytes(request, 200, _JSON, build_json(answer))
 
     def _caller(self, request: web.BaseRequest) -> SpeakingClient:
         """Who calls, authenticated; raises Refused."""
@@ -120,7 +120,7 @@ class OnceApi:
             "missing": missing_as_json(plan.missing),
             "catalog_version": index.catalog.version,
         }
-        return await respond_bytes(request, 200, _JSON, write_json(answer))
+        return await respond_bytes(request, 200, _JSON, build_json(answer))
 
     async def _evidence(
         self, request: web.BaseRequest, client: SpeakingClient
@@ -136,10 +136,10 @@ class OnceApi:
             self._under_way -= 1
         answer = outcome_as_json(outcome, client.id, index.catalog)
         if not question.preview:
-            return await respond_bytes(request, 200, _JSON, write_json(answer))
+            return await respond_bytes(request, 200, _JSON, build_json(answer))
         held = Held.of(question, answer, outcome.papers)
         told = await self.previews.keep(client.id, held)
-        return await respond_bytes(request, 201, _JSON, write_json(told))
+        return await respond_bytes(request, 201, _JSON, build_json(told))
 
     async def _gathered(
         self, index: CatalogIndex, question: Question, client: SpeakingClient

@@ -1,6 +1,6 @@
-"""JSON as it comes from sources and callers, and as it is answered: strict, numbers as written."""
+"""JSON as it comes from sources and callers: strict, numbers as written."""
 
-from catalog.fields.json_text import NoJson, build_json, parse_json
+from catalog.fields.json_text import NoJson, parse_json
 from trust.errors import MalformedMessage
 
 
@@ -14,8 +14,3 @@ def read_json(raw: bytes, what: str) -> object:
         return parse_json(raw)
     except (NoJson, ValueError, RecursionError) as error:
         raise MalformedMessage(f"{what} can't be read as JSON") from error
-
-
-def write_json(value: object) -> bytes:
-    """JSON text of dict, list, str, numbers, bool and None."""
-    return build_json(value)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from catalog.fields.json_text import build_json
 from node.exchange.respond import respond_bytes
-from node.once.resolver.json_values import write_json
 from node.once.resolver.question import Problem
 
 CONTENT_TYPE = "application/problem+json"
@@ -50,7 +50,7 @@ async def tell_refused(request: web.BaseRequest, refused: Refused) -> web.Stream
         "errors": list(_errors(refused.problems)),
     }
     headers = (("Content-Type", CONTENT_TYPE), *refused.headers)
-    return await respond_bytes(request, refused.status, headers, write_json(document))
+    return await respond_bytes(request, refused.status, headers, build_json(document))
 
 
 def _errors(problems: Iterable[Problem]) -> Iterable[object]:

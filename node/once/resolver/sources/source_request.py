@@ -1,22 +1,20 @@
 """Writes the request for a planned exchange: where the subject and the parameters stand in it."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from urllib.parse import quote
 
+from catalog.fields.json_text import build_json
+from catalog.fields.paths import filled, steps_of
 from catalog.mapping import FixedParameter, Place
 from catalog.paths import ServicePath
 from node.exchange.own_call import OwnRequest
 from node.exchange.own_soap_call import OwnSoapRequest
 from node.messages.intent import Intent
-from node.once.resolver.json_values import write_json
 from node.once.resolver.planning.plan import PlannedExchange
 from trust.errors import MalformedMessage
 from trust.ids import ClientId
-
-_PARAMETER = re.compile(r"\{([^/{}]*)\}")
 
 
 def build_request(
@@ -93,19 +91,19 @@ def _rest(
         method=endpoint.method,
         rest=f"{path}?{asked}" if asked else path,
         headers=tuple(headers),
-        body=write_json(_nested(body)) if body else b"",
+        body=build_json(_nested(body)) if body else b"",
     )
 
 
 def _path(template: str, values: Mapping[str, str]) -> str:
     """The path with its parameters; refuses values that would lead elsewhere."""
 
-    def value_of(match: re.Match[str]) -> str:
-        if match[1] not in values:
-            raise MalformedMessage(f"The path needs '{match[1]}', which nothing gives")
-        return quote(values[match[1]], safe="")
+    def value_of(name: str) -> str:
+        if name not in values:
+            raise MalformedMessage(f"The path needs '{name}', which nothing gives")
+        return quote(values[name], safe="")
 
-    path = _PARAMETER.sub(value_of, template)
+    path = filled(template, value_of)
     if not ServicePath.parse(path).readings:
         raise MalformedMessage("A value would lead to another path")
     return path
@@ -115,7 +113,7 @@ def _nested(values: Mapping[str, str]) -> dict[str, object]:
     """A JSON object with texts at these pointers."""
     root: dict[str, object] = {}
     for pointer, value in values.items():
-        steps = [one.replace("~1", "/").replace("~0", "~") for one in pointer.split("/")[1:]]
+        steps = steps_of(pointer)
         here = root
         for step in steps[:-1]:
             inner = here.setdefault(step, {})

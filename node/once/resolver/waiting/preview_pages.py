@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from node.once.resolver.json_values import read_json, write_json
+from catalog.fields.json_text import build_json
+from node.once.resolver.json_values import read_json
 from node.once.resolver.problems import Refused
 from node.once.resolver.question import Problem, Wrong
 from node.once.resolver.waiting.preview_token import PreviewToken
@@ -37,7 +38,7 @@ class PreviewPages:
 
     async def keep(self, client: ClientId, held: Held) -> Json:
         """Keep what was found for a client; what it gets instead of the values."""
-        kept, token = await self.previews.keep(client, write_json(held.as_json))
+        kept, token = await self.previews.keep(client, build_json(held.as_json))
         return {
             "preview": {
                 "id": kept.id,
@@ -74,7 +75,7 @@ class PreviewPages:
     async def _confirm(self, seen: Preview, token: PreviewToken, held: Held, body: bytes) -> Json:
         chosen = _chosen(body, held)
         left = held.only(chosen)
-        await self.previews.confirm(seen, token, write_json(left.as_json))
+        await self.previews.confirm(seen, token, build_json(left.as_json))
         return {"confirmed": list(left.concepts)}
 
     async def _fetch(self, seen: Preview, held: Held) -> Json:
