@@ -336,6 +336,10 @@ async def test_a_policy_is_asked_for_every_way_in_which_a_path_may_be_read(stage
     stage.enforcement.policy = stage.guard
     assert (await stage.get("//other;x/y", ())).status == 200
     assert {one.path for one in stage.guard.asked} >= {"/other/y", "//other;x/y", "/other;x/y"}
+    assert not any(one.about_person for one in stage.guard.asked)
+    stage.guard.asked.clear()
+    assert (await stage.get("/find?id=7&id=8", ())).status == 200
+    assert [one.about_person for one in stage.guard.asked] == [True]
 
 
 async def test_thinking_of_many_fields_fills_no_memory(stage: Stage) -> None:

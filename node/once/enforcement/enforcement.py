@@ -97,7 +97,7 @@ class Enforcement:
         if limited and endpoint is not None and endpoint.subject is not None and subject is None:
             raise MalformedMessage(_WHOM, "invalid_intent")
         selection = self._selection(call.intent, rule, endpoint)
-        await self._ask_policy(call, rule, about_person=subject is not None)
+        await self._ask_policy(call, rule, about_person=subject is not None or unclear)
         await self._take_call(call, rule)
         if not (limited or subject is not None or unclear or selection or call.intent.stated):
             return None
