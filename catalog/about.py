@@ -42,6 +42,9 @@ class Contact:
     phone: str = ""
     url: str = ""
 
+    def __str__(self) -> str:
+        return ", ".join(filter(None, (self.name, self.email, self.phone, self.url)))
+
 
 @dataclass(frozen=True, slots=True)
 class About:

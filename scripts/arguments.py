@@ -1,6 +1,7 @@
 """Arguments that several commands share: how they are declared and read."""
 
 import argparse
+import getpass
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +50,14 @@ def print_example(files: Mapping[str, type], arguments: argparse.Namespace) -> i
     """Do what `add_example` declared."""
     print(describe_settings(files[arguments.file]), end="")
     return 0
+
+
+def account() -> str:
+    """Who runs the command, by the name that the system has for him."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # no such user in the system
+        return "operator"
 
 
 def parsed_by(parse: Callable[[str], T]) -> Callable[[str], T]:

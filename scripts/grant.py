@@ -6,7 +6,6 @@ message, and goes on until it is taken.
 
 import argparse
 import asyncio
-import getpass
 import sys
 import time
 import uuid
@@ -29,6 +28,7 @@ from node.once.granting.rows import By
 from node.settings import NodeSettings
 from scripts.arguments import (
     Actions,
+    account,
     add_action,
     add_config,
     client_id,
@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, action in actions.choices.items():
         add_config(action, "node.toml")
         if name not in ("list", "show"):
-            action.add_argument("--by", default=_account(), help="who does it (%(default)s)")
+            action.add_argument("--by", default=account(), help="who does it (%(default)s)")
 
 
 def _add_request(actions: Actions) -> None:
@@ -145,13 +145,6 @@ def _words(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("some words are needed")
     return text
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # no such user in the system
-        return "operator"
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import getpass
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -18,6 +17,7 @@ from catalog.central.harvest.settings import CentralSettings
 from catalog.central.service import CentralCatalog
 from config.settings import load_settings
 from scripts.arguments import (
+    account,
     add_action,
     add_example,
     add_registry_action,
@@ -167,7 +167,7 @@ async def _apply(parts: RegistryParts, arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         changes = await parts.registry.plan(records)
     else:
-        by = arguments.by or getpass.getuser()
+        by = arguments.by or account()
         changes = await parts.registry.apply(records, by=by, at=datetime.now(UTC))
     tell_changes(changes, planned=arguments.dry_run)
 

@@ -73,15 +73,13 @@ def _service_facts(service: CatalogService) -> Iterator[tuple[str, str]]:
 
 
 def _about(about: About) -> dict[str, str]:
-    life, contact = about.life, about.contact
+    life = about.life
     ends = "" if life.ends is None else f" until {life.ends}"
     return {
         "about": about.description,
         "life cycle": f"{life.state}{ends}",
         "successor": life.successor,
-        "contact": ", ".join(
-            filter(None, (contact.name, contact.email, contact.phone, contact.url))
-        ),
+        "contact": str(about.contact),
         "conditions": about.terms,
         "keywords": ", ".join(about.keywords),
         "territory": about.territory,

@@ -1,7 +1,6 @@
 """`sacbe catalog harvest`, `versions`, `diff`, `map` and others: the catalog at the registry."""
 
 import argparse
-import getpass
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from catalog.fields.mapping_file import MappingFile, file_problems, service_mapp
 from config.settings import load_settings, located
 from scripts.arguments import (
     Actions,
+    account,
     add_registry_action,
     client_id,
     service_id,
@@ -162,7 +162,7 @@ async def _map(central: CentralCatalog, arguments: argparse.Namespace) -> int:
     against = await contradictions_kept(central, found, mapping)
     if problems := located(arguments.file, [*file_problems(file), *against]):
         raise ConfigurationError(sorted(problems, key=lambda problem: problem.line))
-    by, at = arguments.by or getpass.getuser(), datetime.now(UTC)
+    by, at = arguments.by or account(), datetime.now(UTC)
     await central.harvest.attach(arguments.service, mapping, by=by, at=at)
     await _renew(central)
     _warn(found)
@@ -178,7 +178,7 @@ def _warn(found: CatalogService | None) -> None:
 
 
 async def _unmap(central: CentralCatalog, arguments: argparse.Namespace) -> int:
-    by, at = arguments.by or getpass.getuser(), datetime.now(UTC)
+    by, at = arguments.by or account(), datetime.now(UTC)
     if not await central.harvest.detach(arguments.service, by=by, at=at):
         print(f"No mapping is attached to {arguments.service.colons}", file=sys.stderr)
         return 1

@@ -102,7 +102,7 @@ def _show(catalog: Catalog, arguments: argparse.Namespace, today: date) -> int:
 
 def _lines(catalog: Catalog, found: CatalogService, language: str, today: date) -> Iterator[str]:
     provider, about = found.id.provider, found.about
-    life, contact, seen = about.life, about.contact, found.availability
+    life, seen = about.life, found.availability
     names = [catalog.name_of.get(one, "") for one in (provider.member, provider)]
     unheard = found.unheard_since
     told = {
@@ -112,9 +112,7 @@ def _lines(catalog: Catalog, found: CatalogService, language: str, today: date) 
         "state": str(state_on(found, today)) + (f" until {life.ends}" if life.ends else ""),
         "followed by": life.successor,
         "about": about.description,
-        "contact": ", ".join(
-            filter(None, (contact.name, contact.email, contact.phone, contact.url))
-        ),
+        "contact": str(about.contact),
         "conditions": about.terms,
         "keywords": ", ".join(about.keywords),
         "territory": about.territory,

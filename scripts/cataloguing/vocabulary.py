@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import getpass
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -20,6 +19,7 @@ from catalog.meaning.vocabulary import Vocabulary
 from config.settings import load_settings, located
 from scripts.arguments import (
     Actions,
+    account,
     add_action,
     add_example,
     add_registry_action,
@@ -137,7 +137,7 @@ async def _take_over(
     if planned:
         changes = await store.plan(declared)
     else:
-        by = arguments.by or getpass.getuser()
+        by = arguments.by or account()
         changes = await store.apply(declared, by=by, at=datetime.now(UTC))
     tell_changes(changes, planned=planned)
 
