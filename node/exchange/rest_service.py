@@ -26,7 +26,7 @@ from node.exchange.rest_reduction import (
 )
 from node.exchange.snapshot import Snapshot
 from node.messages import mediatype
-from node.messages.intent import NO_INTENT, Intent, intent_of
+from node.messages.intent import NO_INTENT, intent_of
 from node.messages.rest import RestRequestHead, RestResponseHead, request_hash
 from node.messages.transport_reader import REST_LIMITS
 from node.network.information_system import InformationSystem
@@ -43,7 +43,7 @@ class RestService:
     def __init__(self) -> None:
         self._head: RestRequestHead | None = None
         self._path: ServicePath | None = None
-        self._intent = NO_INTENT
+        self.intent = NO_INTENT
 
     @property
     def request(self) -> RestRequestHead:
@@ -55,12 +55,8 @@ class RestService:
         head = self._head = RestRequestHead.parse(message.head)
         self._path = head.normalised_path()
         account.rest_method = head.method
-        self._intent = intent_of(head)
+        self.intent = intent_of(head)
         return head
-
-    @property
-    def intent(self) -> Intent:
-        return self._intent
 
     def built_in(self, snapshot: Snapshot) -> Call:
         return Call(self.request, snapshot)
@@ -74,7 +70,7 @@ class RestService:
             head.method,
             self._judged_path,
             lambda group: snapshot.conf.in_group(head.client, group, snapshot.at),
-            purpose=self._intent.purpose,
+            purpose=self.intent.purpose,
             at=snapshot.at,
         )
 
@@ -122,7 +118,7 @@ class RestService:
         head = self.request
         body = None if message is None else _body_of(message)
         return AskedCall(
-            head, self._intent, peer, snapshot.at, head.method, self._judged_path,
+            head, self.intent, peer, snapshot.at, head.method, self._judged_path,
             head.query or "", body,
         )  # fmt: skip
 

@@ -28,7 +28,7 @@ from node.exchange.soap_reduction import cut_message, told_message, without_word
 from node.exchange.soap_stream import SoapStream
 from node.messages import mediatype
 from node.messages.envelope import RequestEnvelope
-from node.messages.intent import NO_INTENT, Intent, intent_of
+from node.messages.intent import NO_INTENT, intent_of
 from node.messages.multipart import new_boundary
 from node.messages.soap import SoapFaultMessage, SoapMessage, parse_soap
 from node.messages.soap_hash import insert_request_hash
@@ -63,7 +63,7 @@ class SoapService:
         self.limits = limits
         self._envelope = envelope
         self._request: SoapRequest | None = None
-        self._intent = NO_INTENT
+        self.intent = NO_INTENT
 
     @property
     def request(self) -> SoapRequest:
@@ -76,12 +76,8 @@ class SoapService:
         if isinstance(found, SoapFaultMessage):
             raise AssertionError("a fault is a part of its own kind")
         self._request = SoapRequest(found, _exchange_id(self._envelope.request_id))
-        self._intent = intent_of(found)
+        self.intent = intent_of(found)
         return self._request
-
-    @property
-    def intent(self) -> Intent:
-        return self._intent
 
     def built_in(self, snapshot: Snapshot) -> Call:
         return Call(self.request.message, snapshot, self._envelope.original_content_type)
@@ -95,7 +91,7 @@ class SoapService:
             None,
             None,
             lambda group: snapshot.conf.in_group(request.client, group, snapshot.at),
-            purpose=self._intent.purpose,
+            purpose=self.intent.purpose,
             at=snapshot.at,
         )
 
@@ -185,7 +181,7 @@ class SoapService:
 
     def asked(self, message: ReceivedMessage | None, peer: str, snapshot: Snapshot) -> AskedCall:
         request = self.request
-        return AskedCall(request, self._intent, peer, snapshot.at, envelope=request.raw)
+        return AskedCall(request, self.intent, peer, snapshot.at, envelope=request.raw)
 
     def reply(self, answer: SoapAnswer | RestAnswer, message: ReceivedMessage) -> Reply:
         if not isinstance(answer, SoapAnswer):
