@@ -10,11 +10,10 @@ from node.body import Section
 from node.exchange.attachments import AttachmentHead
 from node.exchange.received import ReceivedMessage
 from node.exchange.request import SoapRequest
+from node.exchange.sides import Sides
 from node.exchange.soap_content import soap_content
-from node.log.uses import DataUse
 from node.messages.envelope import Headers, build_request_headers
 from node.messages.exchange import check_soap_answers
-from node.messages.fault import Side
 from node.messages.soap import SoapFaultMessage, SoapMessage, parse_soap
 from node.messages.transport import SoapPart
 from node.messages.transport_reader import SOAP_LIMITS, TransportLimits
@@ -22,26 +21,19 @@ from trust.digests import sha512
 from trust.errors import MalformedMessage
 
 
-class SoapSides:
+class SoapSides(Sides[SoapRequest]):
     """Request and response of one exchange, as far as they are known."""
 
     rest = False
     without_identity = "Security server has no valid authentication certificate"
 
     def __init__(self, limits: TransportLimits = SOAP_LIMITS) -> None:
-        self.side = Side.CONSUMER
         self.limits = limits
         self._content_type: str | None = None
         self._soap_action = ""
         self._part: SoapPart | None = None
-        self._request: SoapRequest | None = None
         self._response: SoapMessage | None = None
         self._content: tuple[str, int, AsyncIterator[bytes]] | None = None
-
-    @property
-    def largest(self) -> int | None:
-        """What a system asks for may be as large as the node takes."""
-        return None
 
     @property
     def head(self) -> AttachmentHead:
@@ -72,19 +64,3 @@ class SoapSides:
             self._content = soap_content(received)
         except MalformedMessage as error:
             raise error.within("service_failed") from error.__cause__
-
-    def use(self, received: ReceivedMessage, peer: str) -> DataUse | None:
-        """Nothing is known of what a system's own call is about."""
-        return None
-
-    @property
-    def ids(self) -> tuple[str, str]:
-        """Exchange id and message id; empty while the request has not been read."""
-        request = self._request
-        return ("", "") if request is None else (request.request_id, request.message_id)
-
-    @property
-    def _asked(self) -> SoapRequest:
-        if self._request is None:
-            raise AssertionError("the request has not been read yet")
-        return self._request
