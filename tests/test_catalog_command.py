@@ -216,6 +216,9 @@ def test_a_node_without_a_catalog_says_so(node: Path, capsys: pytest.CaptureFixt
     (node.parent / "data" / "globalconf" / "TEST" / PART_FILE).unlink()
     status, text = said(capsys, "search", "--node-config", node)
     assert (status, "has got no catalog" in text) == (2, True)
+    (node.parent / "data").rename(node.parent / "elsewhere")
+    status, text = said(capsys, "search", "--node-config", node)
+    assert (status, "has got no trust list yet" in text) == (2, True)
 
 
 # --- settings -------------------------------------------------------------------------------------

@@ -65,7 +65,10 @@ def node_catalog(path: Path) -> Catalog:
     Raises SacbeError with a sentence.
     """
     settings = load_settings(NodeSettings, path, environment=os.environ)
-    conf = load_configuration(settings.data / "globalconf")
+    folder = settings.data / "globalconf"
+    if not folder.is_dir():
+        raise StorageError(f"{folder} is not there: this node has got no trust list yet")
+    conf = load_configuration(folder)
     part = conf.own.optional_parts.get(PART_IDENTIFIER)
     if part is None:
         raise StorageError("This node has got no catalog from its registry yet")

@@ -206,7 +206,10 @@ class _Judge:
         service = self._question.service
         hosted = self._so.conf.client(service.provider)
         if hosted is None:
-            yield f"This node hosts no {service.provider} that is registered"
+            yield (
+                f"This node hosts no {service.provider} that is registered;"
+                " the operator of the node that does can tell"
+            )
             return
         same = [one.id for one in hosted.services if one.id.service_code == service.service_code]
         known = ", ".join(one.colons for one in same or [one.id for one in hosted.services])
