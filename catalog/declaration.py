@@ -25,9 +25,8 @@ from trust.errors import ConfigurationError, ConfigurationProblem, MalformedMess
 from trust.ids import ClientId
 from trust.pki.certificates import der, parse_certificate
 from trust.registry.record_rules import problems_error
-from trust.settings import SettingProblem, required, setting
+from trust.settings import Place, SettingProblem, required, setting
 
-Place = tuple[str | int, ...]
 Problem = SettingProblem | ConfigurationProblem
 # Reads a mapping file; raises ConfigurationError with every problem of it.
 ReadMapping = Callable[[Path], ServiceMapping]

@@ -3,17 +3,14 @@
 Source: messages.md 2.1, 8.1, 8.3; X-Road 7.8 checks most of it in its admin service.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import SplitResult, urlsplit
 
 from catalog.about import LifeState
 from catalog.encoding import MAX_BYTES, encode_mapping
 from catalog.services import RESERVED_CODES, HostedClient, Service, ServiceType
 from trust.ids import suspicious
-from trust.settings import SettingProblem
-
-Problems = Iterator[SettingProblem]
-Place = tuple[str | int, ...]
+from trust.settings import Place, Problems, SettingProblem
 
 
 def client_problems(clients: Sequence[HostedClient]) -> Problems:

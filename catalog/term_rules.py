@@ -5,10 +5,7 @@ from datetime import timedelta
 
 from catalog.mapping import EndpointMapping, ServiceMapping
 from catalog.terms import Terms
-from trust.settings import SettingProblem, format_duration
-
-Place = tuple[str | int, ...]
-Problems = Iterator[SettingProblem]
+from trust.settings import Place, Problems, SettingProblem, format_duration
 
 MAX_QUOTA_CALLS = 999_999_999
 MAX_QUOTA_TIME = timedelta(days=366)  # beyond it the records that are counted may be gone

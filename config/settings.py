@@ -26,10 +26,9 @@ from config.shapes import (
 from config.toml_lines import find_lines
 from config.values import EnvironmentText, Unfit, convert_scalar, shown
 from trust.errors import ConfigurationError, ConfigurationProblem
-from trust.settings import SettingProblem
+from trust.settings import Place, SettingProblem
 
 T = TypeVar("T")
-Place = tuple[str | int, ...]
 # What is wrong between settings, here or (with its own line) in a file that they name.
 Check = Callable[[T], Iterable[SettingProblem | ConfigurationProblem]]
 

@@ -14,10 +14,10 @@ In the file a duration is written "30s", a size "10 MiB", an identifier in its c
 import copy
 import dataclasses
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -76,19 +76,24 @@ Port = Annotated[int, Bounds(1, 65535)]
 ListenPort = Annotated[int, Bounds(0, 65535)]  # 0: any free one
 
 
+# Keys and list positions from the top: ("servers", 2, "owner").
+Place: TypeAlias = tuple[str | int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class SettingProblem:
     """Something wrong with settings that are well-formed each for itself.
 
     Attributes:
-        path: keys and list positions from the top (`("servers", 2, "owner")`); the reader of the
-            file turns it into a line.
+        path: the reader of the file turns it into a line.
     """
 
-    path: tuple[str | int, ...]
+    path: Place
     found: str
     expected: str
 
+
+Problems: TypeAlias = Iterator[SettingProblem]
 
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _SIZE = re.compile(r"(\d{1,15}) ?(B|KiB|MiB|GiB|TiB)")

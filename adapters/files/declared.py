@@ -1,6 +1,6 @@
 """What is wrong between the settings of an adapter in front of files, before any file is read."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from adapters.files.cells import cell_of
@@ -19,11 +19,9 @@ from adapters.files.xmlrows import XmlPath, qualified
 from adapters.jsontext import parse_pointer
 from adapters.operations import PATH_PARAMETER, is_own_path
 from adapters.shapes import ValueType
-from trust.settings import SettingProblem
+from trust.settings import Place, Problems, SettingProblem
 
 A = TypeVar("A", Lookup, Listing)
-Place = tuple[str | int, ...]
-Problems = Iterator[SettingProblem]
 _RANGED = (ValueType.INTEGER, ValueType.DATE, ValueType.DATETIME, ValueType.TEXT)
 
 

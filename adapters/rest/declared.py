@@ -1,7 +1,7 @@
 """What is wrong between the settings of an adapter in front of a REST service."""
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from adapters.jsontext import parse_pointer
 from adapters.operations import PATH_PARAMETER, Operation, is_own_path
@@ -19,10 +19,7 @@ from adapters.rest.settings import (
 )
 from node.network.service_address import ServiceAddress
 from trust.errors import ConfigurationError, ExchangeError
-from trust.settings import SettingProblem
-
-Place = tuple[str | int, ...]
-Problems = Iterator[SettingProblem]
+from trust.settings import Place, Problems, SettingProblem
 
 _OURS = frozenset({
     "accept", "accept-encoding", "authorization", "connection", "content-encoding",

@@ -14,10 +14,7 @@ from catalog.mapping import EndpointMapping, Rule, ServiceMapping, View
 from catalog.mapping import Place as Where
 from catalog.meaning.vocabulary import FactType
 from catalog.uris import is_uri
-from trust.settings import SettingProblem
-
-Place = tuple[str | int, ...]
-Problems = Iterator[SettingProblem]
+from trust.settings import Place, Problems, SettingProblem
 
 METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE")
 MAX_YEARS = 1000

@@ -5,7 +5,7 @@ other. What templates bring counts like what is declared by itself.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -18,10 +18,7 @@ from catalog.meaning.vocabulary import (
     Vocabulary,
 )
 from trust.ids import ServiceId, suspicious
-from trust.settings import SettingProblem
-
-Problems = Iterator[SettingProblem]
-Place = tuple[str | int, ...]
+from trust.settings import Place, Problems, SettingProblem
 
 _PLAIN = "an identifier without control characters and without any of % : ; / \\"
 

@@ -28,9 +28,7 @@ from catalog.meaning.vocabulary import (
 )
 from trust.ids import ClientId, ServiceId
 from trust.registry.record_rules import problems_error
-from trust.settings import SettingProblem, required, setting
-
-Place = tuple[str | int, ...]
+from trust.settings import Place, SettingProblem, required, setting
 
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,29}")
 _SCHEMES = frozenset({"http", "https", "urn"})

@@ -3,7 +3,7 @@
 Source: design.md 5; CCCEV 2; CPSV-AP 3.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from catalog.meaning.authority_rules import authority_problems
@@ -17,10 +17,7 @@ from catalog.meaning.limits import (
 from catalog.meaning.texts import label_problems, quoted, text_problems, uri_problems
 from catalog.meaning.vocabulary import Labels, Vocabulary
 from trust.ids import suspicious
-from trust.settings import SettingProblem
-
-Problems = Iterator[SettingProblem]
-Place = tuple[str | int, ...]
+from trust.settings import Place, Problems, SettingProblem
 
 
 class _Named(Protocol):

@@ -4,7 +4,6 @@ Source: RFC 3986 2, 3; RFC 8141 2 (URN); RFC 5646 2.1 (language tags).
 """
 
 import re
-from collections.abc import Iterator
 
 from catalog.meaning.limits import (
     LONGEST_LABEL,
@@ -15,10 +14,7 @@ from catalog.meaning.limits import (
     MOST_LANGUAGES,
 )
 from catalog.meaning.vocabulary import EVERYWHERE, Labels
-from trust.settings import SettingProblem
-
-Problems = Iterator[SettingProblem]
-Place = tuple[str | int, ...]
+from trust.settings import Place, Problems, SettingProblem
 
 # No comma: requests name facts in a header as a list with commas.
 _CHARACTER = r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+;=]|%[0-9A-Fa-f]{2})"

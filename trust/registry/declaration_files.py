@@ -17,7 +17,7 @@ from trust.registry.declaration import (
     ServerDeclaration,
     TimeStampingServiceDeclaration,
 )
-from trust.registry.record_rules import MAX_PART_BYTES, Place, problems_error, record_problems
+from trust.registry.record_rules import MAX_PART_BYTES, problems_error, record_problems
 from trust.registry.records import (
     AcmeRecord,
     AuthorityRecord,
@@ -35,7 +35,7 @@ from trust.registry.records import (
     SubsystemRecord,
     TimeStampingServiceRecord,
 )
-from trust.settings import SettingProblem
+from trust.settings import Place, SettingProblem
 
 _PROFILES_BY_SHORT_NAME = {name.rpartition(".")[2]: name for name in PROFILES}
 

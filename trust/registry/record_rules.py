@@ -7,7 +7,7 @@ Source: trust.md 6.3, 7.1, 9.1, 9.3, 16.1.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -23,14 +23,12 @@ from trust.registry.records import (
     RegistryRecords,
     ServerRecord,
 )
-from trust.settings import SettingProblem, format_duration
+from trust.settings import Place, Problems, SettingProblem, format_duration
 
 RESERVED_PARTS = frozenset(("SHARED-PARAMETERS", "PRIVATE-PARAMETERS"))
 RESERVED_FILES = frozenset(("shared-params.xml", "private-params.xml"))
 MAX_PART_BYTES = 1 << 20
 
-Problems = Iterator[SettingProblem]
-Place = tuple[str | int, ...]
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PART_IDENTIFIER = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,99}")

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
 from catalog.fields.descriptions.described import DescribedEndpoint
-from catalog.fields.mapping_rules import SINGLE, Problems
-from catalog.fields.mapping_rules import Place as Where
+from catalog.fields.mapping_rules import SINGLE
 from catalog.fields.paths import same_template
 from catalog.mapping import EndpointMapping, Place, ServiceMapping
 from catalog.meaning.vocabulary import FactType
-from trust.settings import SettingProblem
+from trust.settings import Place as Where
+from trust.settings import Problems, SettingProblem
 
 _MAX_LISTED = 20  # names that an error tells
 
