@@ -359,7 +359,7 @@ async def once_stage(folder: Path, postgres: PostgresServer) -> AsyncIterator[St
 
 def _with_api(stage: Stage) -> Stage:
     settings = ResolverSettings(
-        deadline=timedelta(seconds=5), preview_portals=(PORTAL,), previews=3
+        deadline=timedelta(seconds=5), preview_portals=(PORTAL,), previews=4
     )
     stage.api = open_once_api(
         stage.consumer.running.exchanges.consumer,

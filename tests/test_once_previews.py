@@ -192,21 +192,23 @@ async def test_what_is_no_choice_is_refused(stage: Stage, body: bytes) -> None:
     assert (await held.ask("POST", "/other"))[0] == 404
 
 
-async def test_previews_are_bounded(stage: Stage) -> None:
+async def test_previews_are_bounded_and_one_client_does_not_take_the_places_of_all(
+    stage: Stage,
+) -> None:
     for _ in range(3):
         await waiting(stage)
-    status, told = await stage.post(
-        "/once/v1/evidence",
-        {
-            "concepts": [NAME],
-            "purpose": "urn:t:purpose",
-            "subject": {"scheme": "urn:t:person", "value": NUMBER},
-            "case": "1",
-            "official": "x",
-            "preview": True,
-        },
-    )
-    assert (status, told["detail"]) == (503, "Too many previews wait for citizens")
+    body = {
+        "concepts": [NAME],
+        "purpose": "urn:t:purpose",
+        "subject": {"scheme": "urn:t:person", "value": NUMBER},
+        "case": "1",
+        "official": "x",
+        "preview": True,
+    }
+    asked = [await stage.ask("POST", "/once/v1/evidence", body, one) for one in (CONSUMER, PORTAL)]
+    assert [status for status, _ in asked] == [503, 201]
+    assert asked[0][1]["detail"] == "Too many previews wait for citizens"
+    assert (await stage.ask("POST", "/once/v1/evidence", body, PORTAL))[0] == 503
 
 
 async def test_a_database_that_is_away_is_told(stage: Stage) -> None:

@@ -68,12 +68,18 @@ class Previews:
         status = await self._execute(
             "INSERT INTO once_preview (id, client, made_at, expires_at, sealed)"
             " SELECT $1, $2, $3, $4, $5"
-            " WHERE (SELECT count(*) FROM once_preview WHERE expires_at > $3) < $6",
-            preview, client.path, now, kept.expires_at, sealed, self.most,
+            " WHERE (SELECT count(*) FROM once_preview WHERE expires_at > $3) < $6"
+            " AND (SELECT count(*) FROM once_preview WHERE expires_at > $3 AND client = $2) < $7",
+            preview, client.path, now, kept.expires_at, sealed, self.most, self._most_of_one,
         )  # fmt: skip
         if status != "INSERT 0 1":
             raise TooManyPreviews
         return kept, token
+
+    @property
+    def _most_of_one(self) -> int:
+        """Previews of one client: it does not take the places of all others."""
+        return self.most - self.most // 4
 
     async def open(self, preview: str, token: PreviewToken) -> Preview:
         """Look at one; raises NoPreview, StorageError."""
