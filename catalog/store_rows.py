@@ -100,43 +100,47 @@ async def _write_services(
             "DELETE FROM service WHERE code_id = $1 AND version <> ALL($2)", code_number, kept
         )
     for position, service in enumerate(services):
-        service_number = await connection.fetchval(
-            "INSERT INTO service"
-            " (code_id, version, type, url, timeout, verify_tls, notice, position,"
-            " description_url, title, repair_headers, mapping, about)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
-            " ON CONFLICT (code_id, version) DO UPDATE SET type = excluded.type,"
-            " url = excluded.url, timeout = excluded.timeout, verify_tls = excluded.verify_tls,"
-            " notice = excluded.notice, position = excluded.position,"
-            " description_url = excluded.description_url, title = excluded.title,"
-            " repair_headers = excluded.repair_headers, mapping = excluded.mapping,"
-            " about = excluded.about"
-            " RETURNING id",
-            codes[service.id.service_code],
-            service.id.service_version or "",
-            service.type.value,
-            service.url,
-            service.timeout,
-            service.verify_tls,
-            service.notice,
-            position,
-            service.description_url,
-            service.title,
-            service.repair_headers,
-            encode_mapping(service.mapping),
-            encode_about(service.about),
-        )
-        await connection.execute(
-            "DELETE FROM described_endpoint WHERE service_id = $1", service_number
-        )
-        await connection.executemany(
-            "INSERT INTO described_endpoint (service_id, position, method, path)"
-            " VALUES ($1, $2, $3, $4)",
-            [
-                (service_number, place, endpoint.method, endpoint.path)
-                for place, endpoint in enumerate(service.endpoints)
-            ],
-        )
+        await _write_service(connection, codes[service.id.service_code], position, service)
+
+
+async def _write_service(
+    connection: PooledConnection, code: int, position: int, service: Service
+) -> None:
+    service_number = await connection.fetchval(
+        "INSERT INTO service"
+        " (code_id, version, type, url, timeout, verify_tls, notice, position,"
+        " description_url, title, repair_headers, mapping, about)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+        " ON CONFLICT (code_id, version) DO UPDATE SET type = excluded.type,"
+        " url = excluded.url, timeout = excluded.timeout, verify_tls = excluded.verify_tls,"
+        " notice = excluded.notice, position = excluded.position,"
+        " description_url = excluded.description_url, title = excluded.title,"
+        " repair_headers = excluded.repair_headers, mapping = excluded.mapping,"
+        " about = excluded.about"
+        " RETURNING id",
+        code,
+        service.id.service_version or "",
+        service.type.value,
+        service.url,
+        service.timeout,
+        service.verify_tls,
+        service.notice,
+        position,
+        service.description_url,
+        service.title,
+        service.repair_headers,
+        encode_mapping(service.mapping),
+        encode_about(service.about),
+    )
+    await connection.execute("DELETE FROM described_endpoint WHERE service_id = $1", service_number)
+    await connection.executemany(
+        "INSERT INTO described_endpoint (service_id, position, method, path)"
+        " VALUES ($1, $2, $3, $4)",
+        [
+            (service_number, place, endpoint.method, endpoint.path)
+            for place, endpoint in enumerate(service.endpoints)
+        ],
+    )
 
 
 async def _write_rights(
