@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from catalog.central.differences import differences
 from catalog.central.encoding import decode_catalog, encode_catalog, unpacked
-from catalog.central.search import CatalogIndex, CatalogQuery
+from catalog.central.search import CatalogQuery, SearchIndex
 from tests.large_catalog import PURPOSE, large_catalog
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ def _at_a_node(path: Path) -> None:
     later = _timed("read beside the same one", lambda: decode_catalog(raw, catalog))
     _tell(f"  {_memory() - after:.0f} MB more memory with {len(later.services)} services twice")
     after = _memory()
-    index = _timed("made ready for searching", lambda: CatalogIndex(catalog))
+    index = _timed("made ready for searching", lambda: SearchIndex(catalog))
     _tell(f"  {_memory() - after:.0f} MB more memory with that")
     for name, query in _QUERIES.items():
         times, total = [], 0

@@ -19,7 +19,7 @@ from catalog.central.faces.curl import example_call
 from catalog.central.faces.markup import is_web_address, tag
 from catalog.central.faces.site import CatalogSite
 from catalog.central.faces.view import uri_segment
-from catalog.central.faces.wording import label_of, languages_of
+from catalog.central.faces.wording import languages_of, worded_label
 from catalog.mapping import EndpointMapping, FieldMapping, Rule, ServiceMapping, View
 from catalog.meaning.vocabulary import (
     Authority,
@@ -436,11 +436,11 @@ def test_languages_are_taken_by_weight() -> None:
 
 def test_a_label_is_found_for_everybody() -> None:
     labels = {"en": "Birth", "es": "Nacimiento", "pt-BR": "Nascimento"}
-    assert label_of(labels, ("es-mx",), "?").text == "Nacimiento"
-    assert label_of(labels, ("pt-br",), "?").language == "pt-BR"
-    assert label_of(labels, ("fr",), "?").text == "Birth"
-    assert label_of({"qu": "Yachay"}, ("fr",), "?").text == "Yachay"
-    assert label_of({}, (), "?").text == "?"
+    assert worded_label(labels, ("es-mx",), "?").text == "Nacimiento"
+    assert worded_label(labels, ("pt-br",), "?").language == "pt-BR"
+    assert worded_label(labels, ("fr",), "?").text == "Birth"
+    assert worded_label({"qu": "Yachay"}, ("fr",), "?").text == "Yachay"
+    assert worded_label({}, (), "?").text == "?"
 
 
 @given(st.text(alphabet="abc-;q=0.19,* \t", max_size=60))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from catalog.about import About, LifeCycle, LifeState
 from catalog.central.entries import Catalog, CatalogMember, CatalogService
-from catalog.central.search import CatalogIndex, CatalogQuery
+from catalog.central.search import CatalogQuery, SearchIndex
 from catalog.mapping import EndpointMapping, FieldMapping, Rule, ServiceMapping, View
 from catalog.meaning.vocabulary import (
     Concept,
@@ -86,7 +86,7 @@ CATALOG = Catalog(
     services=(CIVIL, OLD, SOON, GONE, TAX),
     vocabulary=VOCABULARY,
 )  # fmt: skip
-INDEX = CatalogIndex(CATALOG)
+INDEX = SearchIndex(CATALOG)
 
 
 def found(**asked: object) -> list[str]:
@@ -178,6 +178,6 @@ def test_any_words_are_looked_for(text: str, concept: str) -> None:
 
 
 def test_an_empty_catalog_has_nothing() -> None:
-    index = CatalogIndex(Catalog("EX", 1, NOON))
+    index = SearchIndex(Catalog("EX", 1, NOON))
     page = index.search(CatalogQuery(text="a", concept="b"), TODAY)
     assert (page.total, page.pages) == (0, 1)

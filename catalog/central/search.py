@@ -1,6 +1,6 @@
 """Find services in the catalog: by what they know, what they are called, and whose they are.
 
-    index = CatalogIndex(catalog)                      # once for each version
+    index = SearchIndex(catalog)                      # once for each version
     page = index.search(CatalogQuery(text="birth date", concept="Date of birth"), day)
 
 Words are compared without case and accents; a word may be the beginning of one in the catalog.
@@ -115,7 +115,7 @@ def state_on(service: CatalogService, day: date) -> LifeState:
 
 
 @dataclass
-class CatalogIndex:
+class SearchIndex:
     """The words of one version of the catalog, ready to be searched. It has no state beyond."""
 
     catalog: Catalog

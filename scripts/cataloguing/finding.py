@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from catalog.central.entries import Catalog, CatalogService
-from catalog.central.search import CatalogHit, CatalogIndex, CatalogQuery, state_on
+from catalog.central.search import CatalogHit, CatalogQuery, SearchIndex, state_on
 from catalog.mapping import EndpointMapping
 from catalog.meaning.words import label_of
 from scripts.arguments import Actions, add_action, service_id, whole_number
@@ -67,7 +67,7 @@ def _search(catalog: Catalog, arguments: argparse.Namespace, today: date) -> int
         size=arguments.size,
         **{name: getattr(arguments, name) for name in _TEXTS},
     )
-    page = CatalogIndex(catalog).search(query, today)
+    page = SearchIndex(catalog).search(query, today)
     for hit in page.hits:
         print(_hit_line(hit))
         for uri in hit.concepts:

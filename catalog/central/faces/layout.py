@@ -11,7 +11,7 @@ from catalog.central.faces.markup import Child, Markup, join, link, name, tag, w
 from catalog.central.faces.paging import Page
 from catalog.central.faces.question import Answer, Question
 from catalog.central.faces.view import CatalogView, title_of, uri_segment
-from catalog.central.faces.wording import Worded, label_of
+from catalog.central.faces.wording import Worded, worded_label
 from catalog.central.search import LONGEST_TEXT
 from catalog.meaning.vocabulary import Labels
 from trust.ids import ClientId, ServiceId
@@ -40,10 +40,10 @@ class Desk:
 
     def words(self, labels: Labels, otherwise: str) -> Markup:
         """A label, marked with its language when that is not the page's."""
-        return written(label_of(labels, self.languages, otherwise))
+        return written(worded_label(labels, self.languages, otherwise))
 
     def plain_words(self, labels: Labels, otherwise: str) -> str:
-        return name(label_of(labels, self.languages, otherwise).text)
+        return name(worded_label(labels, self.languages, otherwise).text)
 
     def concept(self, uri: str) -> Markup:
         """A concept's label, with a link where it is known."""

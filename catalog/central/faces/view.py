@@ -6,7 +6,7 @@ from functools import cached_property
 from urllib.parse import quote
 
 from catalog.central.entries import Catalog, CatalogService
-from catalog.central.search import CatalogIndex
+from catalog.central.search import SearchIndex
 from catalog.central.search_words import concepts_of
 from catalog.grouping import grouped
 from catalog.mapping import EndpointMapping
@@ -41,9 +41,9 @@ class CatalogView:
     catalog: Catalog
 
     @cached_property
-    def index(self) -> CatalogIndex:
+    def index(self) -> SearchIndex:
         """For searching."""
-        return CatalogIndex(self.catalog)
+        return SearchIndex(self.catalog)
 
     @cached_property
     def service_at(self) -> Mapping[str, CatalogService]:

@@ -32,7 +32,7 @@ def languages_of(header: str) -> tuple[str, ...]:
     return tuple(language for _weight, language in sorted(found, key=lambda one: -one[0]))
 
 
-def label_of(labels: Labels, languages: tuple[str, ...], otherwise: str) -> Worded:
+def worded_label(labels: Labels, languages: tuple[str, ...], otherwise: str) -> Worded:
     """The label that a reader understands best.
 
     Args:

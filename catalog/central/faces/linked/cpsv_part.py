@@ -5,7 +5,7 @@ from rdflib import DCTERMS, RDFS, SKOS, Literal, URIRef
 from catalog.central.faces.linked.agents import add_member, add_place, add_publisher
 from catalog.central.faces.linked.sheet import CPSV, CV, ELI, Sheet, web_iri
 from catalog.central.faces.markup import clean
-from catalog.central.faces.wording import label_of
+from catalog.central.faces.wording import worded_label
 from catalog.meaning.vocabulary import (
     Concept,
     EvidenceType,
@@ -41,7 +41,7 @@ def _titled(
     """Identifier and names: in all languages, and once without any, as CCCEV asks for."""
     sheet.identified(node, uri)
     sheet.labelled(node, DCTERMS.title, labels, uri)
-    plain = label_of(labels, (sheet.settings.language.lower(),), uri).text
+    plain = worded_label(labels, (sheet.settings.language.lower(),), uri).text
     sheet.add(node, plainly, Literal(clean(plain)))
 
 
