@@ -389,8 +389,8 @@ async def test_the_story_fails_in_every_step_where_nothing_is_as_it_must_be(
     told: list[str] = []
     outcome = await Story(careless, Outcome(0.0), told.append).run()
     assert [step.name for step in outcome.steps if step.ok] == []
-    assert len(outcome.steps) == 24
-    assert len(told) == 24
+    assert len(outcome.steps) == 35
+    assert len(told) == 35
     assert not outcome.ok
     assert "not refused" in next(s.detail for s in outcome.steps if s.name == "no access right")
 
