@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
+from catalog.fields.json_text import is_nested_deeper
+
 MAX_DEPTH = 64
 MAX_DIGITS = 400  # of a number written out: the largest double has 309
-
-_NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
 
 class DuplicateName(ValueError):
@@ -21,27 +21,14 @@ class TooDeep(ValueError):
 
 def parse_json(raw: bytes, max_depth: int = MAX_DEPTH) -> object:
     """Parse JSON text: numbers keep their digits, no name twice, no NaN; raises ValueError."""
-    check_depth(raw, max_depth)
+    if is_nested_deeper(raw, max_depth):
+        raise TooDeep
     return json.loads(
         raw.decode("utf-8"),
         object_pairs_hook=_object,
         parse_float=_decimal,
         parse_constant=_no_constant,
     )
-
-
-def check_depth(raw: bytes, most: int) -> None:
-    """Raise TooDeep when brackets are nested deeper than `most`, before anything is built."""
-    if raw.count(b"[") + raw.count(b"{") <= most:
-        return
-    depth = 0
-    for match in _NESTING.finditer(raw):
-        if match[0] in (b"[", b"{"):
-            depth += 1
-            if depth > most:
-                raise TooDeep
-        elif match[0] in (b"]", b"}"):
-            depth -= 1
 
 
 def told(error: Exception) -> str:

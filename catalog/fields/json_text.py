@@ -39,7 +39,8 @@ def parse_json(raw: bytes, max_bytes: int = MAX_JSON_BYTES) -> object:
         raise NoJson(f"more than {max_bytes} bytes")
     if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MAX_VALUES:
         raise NoJson(f"more than {MAX_VALUES} values")
-    _check_depth(raw)
+    if is_nested_deeper(raw, MAX_DEPTH):
+        raise NoJson(f"nested deeper than {MAX_DEPTH}")
     try:
         return json.loads(
             raw.removeprefix(_BOM).decode("utf-8"),
@@ -54,17 +55,19 @@ def parse_json(raw: bytes, max_bytes: int = MAX_JSON_BYTES) -> object:
         raise NoJson("bytes that are no UTF-8") from error
 
 
-def _check_depth(raw: bytes) -> None:
-    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
-        return
+def is_nested_deeper(raw: bytes, most: int) -> bool:
+    """Whether brackets are nested deeper than `most`, seen before anything is built."""
+    if raw.count(b"[") + raw.count(b"{") <= most:
+        return False
     depth = 0
     for match in _BRACKETS.finditer(raw):
         if match[0] in (b"[", b"{"):
             depth += 1
-            if depth > MAX_DEPTH:
-                raise NoJson(f"nested deeper than {MAX_DEPTH}")
+            if depth > most:
+                return True
         elif match[0] in (b"]", b"}"):
             depth -= 1
+    return False
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
