@@ -5,6 +5,8 @@ from typing import Annotated
 
 from trust.settings import Matching
 
+ONCE_NAMESPACE = "urn:sacbe:once:1"  # of what SOAP headers and WSDLs say beyond X-Road
+
 _URI = r"[A-Za-z][A-Za-z0-9+.-]{0,50}:[^\x00-\x20\x7f<>\"{}|\\^`]{1,900}"
 _WORDS = 'a URI as "urn:example:person" or "https://example.org/person"'
 

@@ -9,9 +9,9 @@ import pytest_asyncio
 from lxml import etree
 
 from catalog.terms import NO_TERMS, Terms
+from catalog.uris import ONCE_NAMESPACE
 from node.messages.intent import NO_INTENT, Intent, intent_of
 from node.messages.soap import SoapMessage, parse_soap
-from node.messages.soap_header import ONCE_NAMESPACE
 from node.messages.soap_notes import with_notes
 from scripts.postgres import PostgresServer
 from tests.drafts import Part

@@ -14,7 +14,7 @@ from lxml import etree
 from adapters.faces.xsd import SAWSDL, XS, declare_record, record_of, xml_name
 from adapters.operations import Operation
 from adapters.shapes import Record
-from catalog.fields.descriptions.described import ONCE_NAMESPACE
+from catalog.uris import ONCE_NAMESPACE
 from trust.ids import XROAD_NAMESPACE
 
 _WSDL = "http://schemas.xmlsoap.org/wsdl/"

@@ -10,7 +10,7 @@ import re
 from lxml import etree
 
 from adapters.shapes import AnyValue, Document, Field, ListOf, Record, Scalar, Shape, ValueType
-from catalog.fields.descriptions.described import ONCE_NAMESPACE
+from catalog.uris import ONCE_NAMESPACE
 
 XS = "http://www.w3.org/2001/XMLSchema"
 SAWSDL = "http://www.w3.org/ns/sawsdl"

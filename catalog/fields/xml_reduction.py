@@ -16,6 +16,7 @@ from lxml import etree
 from catalog.fields.reduction import Places, Reduction, Tally
 from catalog.fields.selection import Selection, Spot, shapes, spots_below
 from catalog.fields.views import Derivation
+from catalog.uris import ONCE_NAMESPACE
 from trust.ids import XROAD_NAMESPACE
 from trust.xmlbytes import parse_xml
 
@@ -24,7 +25,7 @@ _BODY = f"{{{_SOAP}}}Body"
 _HEADER = f"{{{_SOAP}}}Header"
 _STYLE = f"{{{_SOAP}}}encodingStyle"
 _OF_THE_PROTOCOL = (
-    XROAD_NAMESPACE, "http://x-road.eu/xsd/representation.xsd", "urn:sacbe:once:1",
+    XROAD_NAMESPACE, "http://x-road.eu/xsd/representation.xsd", ONCE_NAMESPACE,
 )  # fmt: skip
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 _NIL = f"{{{_INSTANCE}}}nil"

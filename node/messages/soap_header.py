@@ -10,6 +10,7 @@ from typing import Self
 
 from lxml import etree
 
+from catalog.uris import ONCE_NAMESPACE
 from node.messages.fault import SOAP_ENVELOPE
 from node.messages.represented_party import RepresentedParty
 from trust.errors import MalformedMessage
@@ -36,7 +37,6 @@ REPRESENTED_PARTY = f"{{{REPRESENTATION_NAMESPACE}}}representedParty"
 OBJECT_TYPE = f"{{{IDENTIFIERS_NAMESPACE}}}objectType"
 MAX_ID_LENGTH = 255  # characters, as in the reference server's log; the log looks messages up by it
 
-ONCE_NAMESPACE = "urn:sacbe:once:1"
 PURPOSE = f"{{{ONCE_NAMESPACE}}}purpose"
 LEGAL_BASIS = f"{{{ONCE_NAMESPACE}}}legalBasis"
 PROCEDURE = f"{{{ONCE_NAMESPACE}}}procedure"

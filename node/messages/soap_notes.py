@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from lxml import etree
 
+from catalog.uris import ONCE_NAMESPACE
 from node.messages.fault import parse_envelope
 from node.messages.soap import header_of
-from node.messages.soap_header import ONCE_NAMESPACE
 
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 _PREFIX = "once"

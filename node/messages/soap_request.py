@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape, quoteattr
 
+from catalog.uris import ONCE_NAMESPACE
 from node.messages.fault import SOAP_ENVELOPE
 from node.messages.intent import NO_INTENT, Intent
 from node.messages.represented_party import RepresentedParty
-from node.messages.soap_header import ONCE_NAMESPACE, REPRESENTATION_NAMESPACE
+from node.messages.soap_header import REPRESENTATION_NAMESPACE
 from trust.errors import MalformedMessage
 from trust.ids import IDENTIFIERS_NAMESPACE, XROAD_NAMESPACE, ClientId, ServiceId
 

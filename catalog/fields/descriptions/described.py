@@ -10,7 +10,6 @@ from functools import cached_property
 from catalog.mapping import Place, View
 from catalog.meaning.vocabulary import FactType
 
-ONCE_NAMESPACE = "urn:sacbe:once:1"  # of what a WSDL says about facts beyond sawsdl:modelReference
 MAX_NODES = 50_000  # fields of one description, those of types that are used twice counted twice
 MAX_DEPTH = 24  # of one answer
 MAX_WARNINGS = 50

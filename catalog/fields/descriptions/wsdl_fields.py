@@ -17,14 +17,13 @@ from dataclasses import dataclass, replace
 from lxml import etree
 
 from catalog.fields.descriptions.described import (
-    ONCE_NAMESPACE,
     DescribedEndpoint,
     DescribedParameter,
     Warnings,
 )
 from catalog.fields.descriptions.xsd_fields import SchemaSet, subject_scheme
 from catalog.mapping import Place, Rule, View
-from catalog.uris import is_uri
+from catalog.uris import ONCE_NAMESPACE, is_uri
 from catalog.wsdl import (
     SOAP,
     WSDL,

@@ -13,14 +13,13 @@ from lxml import etree
 
 from catalog.fields.descriptions.described import (
     MAX_DEPTH,
-    ONCE_NAMESPACE,
     Budget,
     DescribedField,
     Warnings,
 )
 from catalog.fields.paths import MAX_PATH
 from catalog.meaning.vocabulary import FactType
-from catalog.uris import is_uri
+from catalog.uris import ONCE_NAMESPACE, is_uri
 from catalog.wsdl import children, local_name, namespace_of
 
 XS = "http://www.w3.org/2001/XMLSchema"

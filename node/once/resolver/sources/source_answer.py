@@ -14,12 +14,12 @@ from catalog.fields.conforms import conforms, from_text
 from catalog.fields.views import Derivation, derivation_of, derive
 from catalog.mapping import EndpointMapping
 from catalog.meaning.vocabulary import Concept, FactType
+from catalog.uris import ONCE_NAMESPACE
 from node.exchange.allowance import MAX_TOLD
 from node.exchange.own_call import OwnAnswer
 from node.log.uses import WHOLE
 from node.messages.fault import parse_envelope
 from node.messages.soap import BODY, header_of
-from node.messages.soap_header import ONCE_NAMESPACE
 from node.once.resolver.json_values import read_json
 from node.once.resolver.planning.plan import PlannedExchange
 from node.once.resolver.planning.reasons import Missing, Reason
