@@ -34,9 +34,19 @@ def services_of(one: Institution, ports: Ports) -> str:
 def civil_services(ports: Ports) -> str:
     """`services.toml` of the Civil Registry: one REST service, and who may call which part.
 
-    It hosts the citizens' portal too, and the system by which the central catalog is made.
+    It hosts the citizens' portal too, and the system by which the central catalog is made. They
+    stand first: a right that is added at the end of the file, as the tutorial does, is the
+    service's.
     """
     return f"""\
+[[clients]]
+id = "{CITIZENS.colons}"
+connection = "HTTP"
+
+[[clients]]
+id = "{CATALOG.colons}"
+connection = "HTTP"
+
 [[clients]]
 id = "{PERSONS.colons}"
 connection = "HTTP"
@@ -79,14 +89,6 @@ client = "{CASES.colons}"
 endpoints = ["GET /persons/*"]
 fields = ["adult"]
 {_for(c.LIBRARY_PURPOSE, c.LIBRARY_LAW)}
-
-[[clients]]
-id = "{CITIZENS.colons}"
-connection = "HTTP"
-
-[[clients]]
-id = "{CATALOG.colons}"
-connection = "HTTP"
 """
 
 
