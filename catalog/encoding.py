@@ -2,7 +2,7 @@
 
 What is empty is left away. Types, sizes and counts are checked when reading; members that nobody
 here knows are skipped, for a newer version may say more. Nothing is judged beyond that:
-`catalog.fields.mapping_rules` and `catalog.term_rules` do.
+`catalog.fields.mapping_rules` and `catalog.declared.term_rules` do.
 """
 
 from collections.abc import Mapping

@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Self
 
 from catalog.services import ServerConf
-from catalog.store import ServiceStore
-from catalog.watcher import ServerConfWatcher
+from catalog.stored.store import ServiceStore
+from catalog.stored.watcher import ServerConfWatcher
 from node.listener import Listener
 from node.messages.fault_codes import KNOWN_CODES
 from node.monitoring.environment import node_certificates

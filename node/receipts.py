@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 from catalog.access import covering, granted
 from catalog.paths import ServicePath
 from catalog.services import AccessRight, ServerConf
-from catalog.store import ServiceStore
+from catalog.stored.store import ServiceStore
 from node.archive.archived import ArchivedContainers, ArchivedMessage
 from node.log.containers import StampSource, write_record_container
 from node.log.listing import LoggedMessage, Standing

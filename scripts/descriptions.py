@@ -17,7 +17,7 @@ from catalog.services import (
     Service,
     ServiceType,
 )
-from catalog.store import ServiceStore
+from catalog.stored.store import ServiceStore
 from node.internal_tls import open_internal_identity
 from node.metadata.descriptions import sources_of
 from node.network.information_system import Download, InformationSystem

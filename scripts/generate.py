@@ -12,7 +12,7 @@ from pathlib import Path
 
 from adapters.kinds import DEFAULT, MODULES, load_kind
 from catalog.central.harvest.settings import CentralSettings
-from catalog.declaration import ServicesDeclaration
+from catalog.declared.declaration import ServicesDeclaration
 from catalog.fields.mapping_file import MappingFile
 from catalog.meaning.declaration import OnceDeclaration
 from config.describe import describe_settings, settings_table

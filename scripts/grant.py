@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from catalog.declared_access import quota_of
-from catalog.declared_services import endpoint_of
+from catalog.declared.declared_access import quota_of
+from catalog.declared.declared_services import endpoint_of
+from catalog.declared.term_rules import unknown_fields
 from catalog.services import BASE_ENDPOINT
-from catalog.store import ServiceStore
-from catalog.term_rules import unknown_fields
+from catalog.stored.store import ServiceStore
 from catalog.terms import Terms
 from node.log.records import Side
 from node.once.granting.asked import AskedGrant, GrantState

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from catalog.declared.term_words import words_of
 from catalog.encoding import TermsForm, form_of
 from catalog.services import BASE_ENDPOINT
-from catalog.term_words import words_of
 from catalog.terms import Terms
 from node.log.records import Side
 from node.once.granting.asked import GrantState

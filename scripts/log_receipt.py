@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from catalog.store import ServiceStore
+from catalog.stored.store import ServiceStore
 from node.archive.archived import ArchivedContainers
 from node.archive.archiver import open_archive_store
 from node.log.messagelog import MessageLog

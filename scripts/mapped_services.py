@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from catalog.declaration import ServicesDeclaration
-from catalog.description_store import DescriptionStore
+from catalog.declared.declaration import ServicesDeclaration
+from catalog.declared.rules import client_problems
 from catalog.mapping import NO_MAPPING
-from catalog.rules import client_problems
 from catalog.services import HostedClient
+from catalog.stored.description_store import DescriptionStore
 from node.settings import NodeSettings
 from scripts.cataloguing.mappings import Judgement, Library, judge
 from scripts.descriptions import information_systems

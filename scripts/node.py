@@ -6,15 +6,15 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from catalog.changes import difference
-from catalog.declaration import (
+from catalog.declared.changes import difference
+from catalog.declared.declaration import (
     ServicesDeclaration,
     clients_as_written,
     declaration_problems,
     hosted_clients,
 )
 from catalog.fields.mapping_file import MappingFile
-from catalog.store import ServiceStore
+from catalog.stored.store import ServiceStore
 from config.mapping_files import MappingFiles
 from config.settings import load_settings, located
 from node.app import Node

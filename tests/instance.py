@@ -30,7 +30,7 @@ from catalog.services import (
     Service,
     ServiceType,
 )
-from catalog.store import ServiceStore
+from catalog.stored.store import ServiceStore
 from node.app import Node
 from node.parts.database import open_database
 from node.settings import (

@@ -20,7 +20,7 @@ from catalog.mapping import (
 )
 from catalog.meaning.vocabulary import FactType
 from catalog.services import AccessRight, ConnectionType, HostedClient, ServiceType
-from catalog.store import ServiceStore
+from catalog.stored.store import ServiceStore
 from catalog.terms import Terms
 from node.log.uses import DataUse
 from node.once.enforcement.enforcement import Enforcement

@@ -14,8 +14,8 @@ from adapters.rest.settings import RestSettings
 from adapters.shapes import Scalar, ValueType
 from adapters.sql.answers import Answer, Column
 from adapters.sql.settings import SqlSettings
-from catalog.described_mappings import ANY_SERVICE, openapi_mappings, wsdl_mappings
 from catalog.mapping import EndpointMapping, Rule, SubjectParameter, View
+from catalog.stored.described_mappings import ANY_SERVICE, openapi_mappings, wsdl_mappings
 from config.settings import parse_settings
 from trust.errors import ConfigurationError
 

@@ -15,7 +15,7 @@ from adapters.faces.soap import PATHS
 from adapters.settings import LimitSettings, TlsSettings
 from adapters.shell import build_app
 from adapters.sql.settings import SqlSettings
-from catalog.declaration import ServicesDeclaration, declaration_problems
+from catalog.declared.declaration import ServicesDeclaration, declaration_problems
 from config.settings import parse_settings
 from scripts.adapter import read_declaration
 from scripts.postgres import PostgresServer

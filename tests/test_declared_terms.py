@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from catalog import encoding
 from catalog.about import About, Contact, LifeCycle, LifeState
-from catalog.declaration import ServicesDeclaration, declaration_problems, hosted_clients
+from catalog.declared.declaration import ServicesDeclaration, declaration_problems, hosted_clients
 from catalog.mapping import (
     EndpointMapping,
     FieldMapping,
@@ -26,7 +26,7 @@ from catalog.mapping import (
 )
 from catalog.meaning.vocabulary import FactType
 from catalog.services import AccessRight, HostedClient
-from catalog.store import COMPONENT, MIGRATIONS, ServiceStore
+from catalog.stored.store import COMPONENT, MIGRATIONS, ServiceStore
 from catalog.terms import NO_TERMS, Quota, Terms
 from config.settings import parse_settings
 from trust.database import Pool, migrate, open_pool

@@ -12,7 +12,6 @@ from adapters.faces import openapi as openapi_face
 from adapters.faces.wsdl import SoapService, build_wsdl
 from adapters.operations import Operation
 from adapters.shapes import Field, ListOf, Record, Scalar, ValueType
-from catalog.described_mappings import openapi_mappings, wsdl_mappings
 from catalog.encoding import decode_mappings, encode_mappings
 from catalog.fields.descriptions.derived import derive_mapping
 from catalog.fields.descriptions.openapi_fields import describe_openapi
@@ -30,6 +29,7 @@ from catalog.mapping import (
     View,
 )
 from catalog.meaning.vocabulary import FactType
+from catalog.stored.described_mappings import openapi_mappings, wsdl_mappings
 from trust.errors import MalformedMessage
 
 SCHEME = "urn:example:national-id"

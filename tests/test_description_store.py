@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from catalog.changes import difference
-from catalog.declaration import ServicesDeclaration, declaration_problems, hosted_clients
-from catalog.description_store import DescriptionStore, KeptDescription
+from catalog.declared.changes import difference
+from catalog.declared.declaration import ServicesDeclaration, declaration_problems, hosted_clients
 from catalog.services import (
     RESERVED_CODES,
     AccessRight,
@@ -23,7 +22,8 @@ from catalog.services import (
     Service,
     ServiceType,
 )
-from catalog.store import COMPONENT, MIGRATIONS, ServiceStore
+from catalog.stored.description_store import DescriptionStore, KeptDescription
+from catalog.stored.store import COMPONENT, MIGRATIONS, ServiceStore
 from config.settings import parse_settings
 from trust.database import Pool, migrate, open_pool
 from trust.errors import ConfigurationError, StorageError

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from catalog.description_store import DescriptionStore, KeptDescription
 from catalog.services import Endpoint, HostedClient, ServerConf, Service, ServiceType
-from catalog.store import COMPONENT, MIGRATIONS, ServiceStore
+from catalog.stored.description_store import DescriptionStore, KeptDescription
+from catalog.stored.store import COMPONENT, MIGRATIONS, ServiceStore
 from node.metadata import descriptions as module
 from node.metadata.descriptions import Descriptions
 from node.metadata.settings import DescriptionSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.declaration import ServicesDeclaration, declaration_problems
+from catalog.declared.declaration import ServicesDeclaration, declaration_problems
 from config.settings import parse_settings
 from node.network.information_system import Download
 from scripts import node as command

@@ -21,7 +21,7 @@ from adapters.rest.settings import RestSettings
 from adapters.sql.settings import SqlSettings, problems_of
 from adapters.xroad.settings import XroadAdapterSettings, xroad_problems
 from catalog.central.harvest.settings import CentralSettings
-from catalog.declaration import ServicesDeclaration, declaration_problems
+from catalog.declared.declaration import ServicesDeclaration, declaration_problems
 from catalog.fields.mapping_file import MappingFile, file_problems
 from catalog.meaning.declaration import OnceDeclaration
 from catalog.meaning.declaration import declaration_problems as once_problems

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from catalog.description_store import DescriptionStore, KeptDescription
 from catalog.mapping import NO_MAPPING, Place
 from catalog.services import HostedClient
-from catalog.store import ServiceStore
+from catalog.stored.description_store import DescriptionStore, KeptDescription
+from catalog.stored.store import ServiceStore
 from node.metadata.descriptions import judge
 from node.parts.database import open_database
 from node.settings import NodeSettings

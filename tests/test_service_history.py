@@ -14,9 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.about import About, LifeCycle, LifeState
-from catalog.granted import give_right, next_number, take_right
-from catalog.history import compress, decode_client, decompress, encode_client
-from catalog.history_store import ServiceHistory
 from catalog.mapping import EndpointMapping, FieldMapping, Rule, ServiceMapping, View
 from catalog.services import (
     AccessRight,
@@ -30,7 +27,10 @@ from catalog.services import (
     Service,
     ServiceType,
 )
-from catalog.store import COMPONENT, MIGRATIONS, ServiceStore, changing_services
+from catalog.stored.granted import give_right, next_number, take_right
+from catalog.stored.history import compress, decode_client, decompress, encode_client
+from catalog.stored.history_store import ServiceHistory
+from catalog.stored.store import COMPONENT, MIGRATIONS, ServiceStore, changing_services
 from catalog.terms import Quota, Terms
 from trust.database import Pool, PooledConnection, migrate, open_pool
 from trust.errors import StorageError

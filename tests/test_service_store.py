@@ -20,8 +20,8 @@ from catalog.services import (
     Service,
     ServiceType,
 )
-from catalog.store import COMPONENT, MIGRATIONS, ServiceStore
-from catalog.watcher import ServerConfWatcher
+from catalog.stored.store import COMPONENT, MIGRATIONS, ServiceStore
+from catalog.stored.watcher import ServerConfWatcher
 from trust.database import Pool, migrate, open_pool
 from trust.errors import StorageError
 from trust.ids import ClientId, GlobalGroupId, LocalGroupId, ServiceId

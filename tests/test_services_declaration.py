@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from catalog.declaration import ServicesDeclaration, declaration_problems, hosted_clients
+from catalog.declared.declaration import ServicesDeclaration, declaration_problems, hosted_clients
 from catalog.services import (
     AccessRight,
     ClientStatus,

@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from catalog import openapi, wsdl
-from catalog.described_mappings import DescribedMappings, openapi_mappings, wsdl_mappings
-from catalog.description_store import DescriptionStore, KeptDescription
 from catalog.services import DescriptionSource, Endpoint, ServerConf, Service, ServiceType
+from catalog.stored.described_mappings import DescribedMappings, openapi_mappings, wsdl_mappings
+from catalog.stored.description_store import DescriptionStore, KeptDescription
 from node.metadata.settings import DescriptionSettings
 from node.network.information_system import Download
 from trust.errors import ExchangeError, NetworkFailure, StorageError

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from catalog.services import ServerConf
-from catalog.store import ServiceStore
+from catalog.stored.store import ServiceStore
 from node.download_requests import Gate
 from node.downloads import Downloads
 from node.exchange.systems_port import Page, SystemsPort

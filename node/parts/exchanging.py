@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from catalog.description_store import DescriptionStore
 from catalog.services import ServerConf
+from catalog.stored.description_store import DescriptionStore
 from node.exchange.allowance import Enforcement
 from node.exchange.builtin import BuiltInService
 from node.exchange.callers import Callers

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from catalog.central.faces.site import ROOT as CATALOG_ROOT
-from catalog.description_store import DescriptionStore
 from catalog.services import ServerConf
-from catalog.watcher import ServerConfWatcher
+from catalog.stored.description_store import DescriptionStore
+from catalog.stored.watcher import ServerConfWatcher
 from node.exchange.builtin import BuiltInService
 from node.exchange.respond import origin_target
 from node.exchange.systems_port import Page

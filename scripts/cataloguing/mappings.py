@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from catalog import openapi, wsdl
-from catalog.declaration import ClientDeclaration, ServicesDeclaration
-from catalog.declared_access import declared_terms
-from catalog.described_mappings import described_endpoints, find_mappings, mapping_for
-from catalog.description_store import DescriptionStore
+from catalog.declared.declaration import ClientDeclaration, ServicesDeclaration
+from catalog.declared.declared_access import declared_terms
+from catalog.declared.term_rules import unknown_fields
 from catalog.fields.descriptions.validation import contradictions
 from catalog.mapping import NO_MAPPING, ServiceMapping
 from catalog.services import DescriptionSource, HostedClient, Service, ServiceType
-from catalog.term_rules import unknown_fields
+from catalog.stored.described_mappings import described_endpoints, find_mappings, mapping_for
+from catalog.stored.description_store import DescriptionStore
 from config.settings import located
 from node.metadata.settings import DescriptionSettings
 from node.network.information_system import InformationSystem

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from catalog.history_store import ServiceHistory
 from catalog.services import ServerConf
-from catalog.store import ServiceStore
+from catalog.stored.history_store import ServiceHistory
+from catalog.stored.store import ServiceStore
 from node.once.enforcement.policy import CallFacts, facts_of
 from node.once.enforcement.subjects import endpoint_of
 from node.once.explaining.judging import Circumstances, deciding_rule, explain

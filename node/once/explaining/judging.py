@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from catalog.access import InGlobalGroup, TermsNotMet, covering, decide
+from catalog.declared.term_words import words_of
 from catalog.fields.selection import Selection, Spot, select
 from catalog.services import AccessRight, Rule, ServerConf, Service
-from catalog.term_words import words_of
 from catalog.terms import NO_TERMS, Refusal, Terms
 from node.once.enforcement.subjects import endpoint_of
 from node.once.explaining.question import Explanation, Question, RightTold

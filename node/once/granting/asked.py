@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import get_args
 
-from catalog.declared_access import FieldText
-from catalog.declared_services import Code, EndpointText, Title
+from catalog.declared.declared_access import FieldText
+from catalog.declared.declared_services import Code, EndpointText, Title
+from catalog.declared.term_rules import term_problems
 from catalog.services import BASE_ENDPOINT, Endpoint
-from catalog.term_rules import term_problems
 from catalog.terms import NO_TERMS, Quota, Terms
 from catalog.uris import Uri
 from trust.errors import MalformedMessage

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from catalog.granted import next_number
+from catalog.stored.granted import next_number
 from node.log.records import Side
 from node.once.granting.asked import AskedGrant, GrantState, check_asked, check_reason
 from node.once.granting.rows import (

@@ -4,9 +4,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from catalog.granted import give_right, next_number, take_right
 from catalog.services import AccessRight
-from catalog.store import changing_services
+from catalog.stored.granted import give_right, next_number, take_right
+from catalog.stored.store import changing_services
 from catalog.terms import Terms
 from node.log.records import Side
 from node.once.granting.asked import NEXT, GrantState, check_reason, terms_problems, wider

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from catalog.history_store import ServiceHistory
+from catalog.stored.history_store import ServiceHistory
 from node.exchange.own_call import OwnAnswer, OwnRequest
 from node.log.records import Side
 from node.once.granting.book import GrantBook

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 
 from catalog.about import About, LifeCycle
+from catalog.declared.term_words import words_of
 from catalog.mapping import EndpointMapping
 from catalog.services import AccessRight, HostedClient, Service
-from catalog.term_words import words_of
 from trust.changes import Change, changes_between
 from trust.settings import format_duration
 

@@ -8,20 +8,20 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
-from catalog.changes import difference
-from catalog.columns import client_columns
-from catalog.described_mappings import with_described
-from catalog.history_store import keep_state
+from catalog.declared.changes import difference
 from catalog.services import AccessRight, HostedClient, ServerConf
-from catalog.store_reading import load_conf, load_mappings, right_of
-from catalog.store_rows import write_client
+from catalog.stored.columns import client_columns
+from catalog.stored.described_mappings import with_described
+from catalog.stored.history_store import keep_state
+from catalog.stored.store_reading import load_conf, load_mappings, right_of
+from catalog.stored.store_rows import write_client
 from trust.changes import Change
 from trust.database import DATABASE_ERRORS, Pool, PooledConnection, describe
 from trust.errors import MalformedMessage, StorageError
 from trust.ids import ServiceId
 
 COMPONENT = "catalog"
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
 class ServiceStore:

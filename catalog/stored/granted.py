@@ -1,7 +1,7 @@
 """Rights that were asked for and approved: given, taken away, and read beside the declared ones.
 
 Everything here is a step of somebody's transaction, which holds the lock of `server_conf` (see
-`catalog.store.changing_services`), and raises what the database raises.
+`catalog.stored.store.changing_services`), and raises what the database raises.
 """
 
 from collections import defaultdict
@@ -10,9 +10,9 @@ from datetime import datetime
 
 import asyncpg
 
-from catalog.columns import client_columns, client_of
 from catalog.encoding import decode_terms, encode_terms
 from catalog.services import AccessRight, Endpoint
+from catalog.stored.columns import client_columns, client_of
 from trust.database import PooledConnection
 from trust.ids import ClientId
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import msgspec
 
-from catalog.columns import subject_columns, subject_of
 from catalog.services import (
     AccessRight,
     ClientStatus,
@@ -21,6 +20,7 @@ from catalog.services import (
     Repair,
     Service,
 )
+from catalog.stored.columns import subject_columns, subject_of
 from catalog.terms import NO_TERMS, Terms
 from trust.errors import MalformedMessage, StorageError
 from trust.ids import ClientId

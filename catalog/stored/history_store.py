@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from catalog.columns import client_columns, client_of
-from catalog.history import compress, decode_client, decompress, encode_client
 from catalog.services import HostedClient, ServerConf
+from catalog.stored.columns import client_columns, client_of
+from catalog.stored.history import compress, decode_client, decompress, encode_client
 from trust.database import Pool, PooledConnection, storage_errors
 from trust.ids import ClientId
 

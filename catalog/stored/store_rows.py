@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import asyncpg
 
-from catalog.columns import client_columns, subject_columns
 from catalog.encoding import decode_terms, encode_about, encode_mapping, encode_terms
 from catalog.services import AccessRight, HostedClient, LocalGroup, Service
+from catalog.stored.columns import client_columns, subject_columns
 from trust.database import PooledConnection
 
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from catalog.columns import client_columns
-from catalog.described_mappings import DescribedMappings
 from catalog.encoding import decode_mappings, encode_mappings
 from catalog.services import DescriptionSource, Endpoint, ServiceType
+from catalog.stored.columns import client_columns
+from catalog.stored.described_mappings import DescribedMappings
 from trust.database import Pool, storage_errors
 from trust.errors import MalformedMessage, StorageError
 from trust.ids import ClientId

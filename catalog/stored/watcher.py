@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from catalog.services import ServerConf
-from catalog.store import ServiceStore
+from catalog.stored.store import ServiceStore
 from trust.errors import StorageError
 
 _log = logging.getLogger(__name__)

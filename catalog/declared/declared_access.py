@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from catalog.declared_services import Code, EndpointText, Title, endpoint_of
+from catalog.declared.declared_services import Code, EndpointText, Title, endpoint_of
 from catalog.services import BASE_ENDPOINT, AccessRight, Subject
 from catalog.terms import Quota, Terms
 from catalog.uris import Uri

@@ -8,10 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import asyncpg
 
-from catalog.columns import client_of, subject_of
-from catalog.described_mappings import DescribedMappings
 from catalog.encoding import decode_about, decode_mapping, decode_mappings, decode_terms
-from catalog.granted import load_grants
 from catalog.services import (
     AccessRight,
     ClientStatus,
@@ -25,6 +22,9 @@ from catalog.services import (
     Service,
     ServiceType,
 )
+from catalog.stored.columns import client_of, subject_of
+from catalog.stored.described_mappings import DescribedMappings
+from catalog.stored.granted import load_grants
 from trust.database import PooledConnection
 from trust.ids import ClientId, ServiceId
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from catalog.declared_access import AccessDeclaration, declared_rights, declared_terms
-from catalog.declared_services import Code, ServiceDeclaration, declared_service
+from catalog.declared.declared_access import AccessDeclaration, declared_rights, declared_terms
+from catalog.declared.declared_services import Code, ServiceDeclaration, declared_service
+from catalog.declared.rules import client_problems
+from catalog.declared.term_rules import term_problems, unknown_fields
 from catalog.mapping import NO_MAPPING, ServiceMapping
-from catalog.rules import client_problems
 from catalog.services import (
     AccessRight,
     ClientStatus,
@@ -19,7 +20,6 @@ from catalog.services import (
     LocalGroup,
     Repair,
 )
-from catalog.term_rules import term_problems, unknown_fields
 from catalog.terms import NO_TERMS
 from trust.errors import ConfigurationError, ConfigurationProblem, MalformedMessage
 from trust.ids import ClientId
