@@ -37,7 +37,11 @@ def _verdict(desk: Desk, needs: Sequence[Need]) -> Markup | None:
     if not needs:
         return None
     if not missing:
-        told = tag("p", "Everything that it must know can be had from authorities.")
+        told = tag(
+            "p",
+            "There is an authority for everything that it must know. Whether it has given a right to"
+            " ask is for each institution to say.",
+        )
         return tag("div", told, class_="notice good")
     items = [
         tag("li", desk.concept(fact.concept), ": ", "; ".join(_reasons(fact)))
