@@ -281,7 +281,7 @@ _WIDE = envelope("<a>" + "<b/>" * 12_000 + "</a>")
         Service(b"--b\r\n\r\nx\r\n--b--", "multipart/related"),
         Service(b"--b\r\n\r\nx\r\n--b--", "multipart/related; boundary=b"),
         Service(b"--b\r\n", "multipart/related; boundary=b"),
-        Service(gzip.compress(echoed())),
+        Service(gzip.compress(echoed(), mtime=0)),
     ],
     ids=lambda service: f"{service.content_type}-{service.status}-{service.body[:20]!r}",
 )
