@@ -39,8 +39,8 @@ def _verdict(desk: Desk, needs: Sequence[Need]) -> Markup | None:
     if not missing:
         told = tag(
             "p",
-            "There is an authority for everything that it must know. Whether it has given a right to"
-            " ask is for each institution to say.",
+            "There is an authority for everything that it must know. Whether it has given a right"
+            " to ask is for each institution to say.",
         )
         return tag("div", told, class_="notice good")
     items = [
